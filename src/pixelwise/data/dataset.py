@@ -1,0 +1,123 @@
+"""A data set: names in a fixed order, and a Sample for each. Layouts on disk build one from their files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.data.sample import MAIN, Sample, read_image
+from pixelwise.errors import InputError
+from pixelwise.label_maps import read_label_map, read_raw_labels
+from pixelwise.labels import LabelSpec
+
+
+class DataSet(Protocol):
+    """What training and evaluation need of a data set, on disk or generated: `len`, `[i] -> Sample`, names, classes."""
+
+    label_spec: LabelSpec
+    names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def subset(self, names: Sequence[str]) -> DataSet:
+        """The same data set with only these samples, in this order."""
+        ...
+
+    def with_classes(self, names: Sequence[str]) -> DataSet:
+        """The same samples with only these classes, in this order; the rest is ignored."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The files of one sample. `labels` is None where there is no truth."""
+
+    name: str
+    image: Path
+    labels: Path | None = None
+    instances: Path | None = None
+
+
+@dataclass(frozen=True)
+class FileDataSet:
+    """A data set of files, whatever their layout; each is read when it is asked for.
+
+    Label files ending in `.mat` are SBD's; all others are label pictures.
+    """
+
+    entries: tuple[Entry, ...]
+    label_spec: LabelSpec
+
+    def __post_init__(self) -> None:
+        if not self.entries:
+            raise InputError("the data set is empty: no image with a mask was found")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The samples' names, in the data set's order."""
+        return tuple(entry.name for entry in self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self.entries[index]
+        labels = {} if entry.labels is None else {MAIN: _read_labels(entry.labels, self.label_spec)}
+        instances = None if entry.instances is None else _read_instances(entry.instances)
+        return Sample(entry.name, read_image(entry.image), labels, instances)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def subset(self, names: Sequence[str]) -> FileDataSet:
+        """The same data set with only these samples, in this order."""
+        by_name = {entry.name: entry for entry in self.entries}
+        return replace(self, entries=tuple(by_name[name] for name in names))
+
+    def with_classes(self, names: Sequence[str]) -> FileDataSet:
+        """The same samples with only these classes, in this order; the rest is ignored."""
+        return replace(self, label_spec=self.label_spec.subset(names))
+
+
+def stable_fraction(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone, the same on every machine and in every version."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+def hold_out(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
+    """Split a data set by the stable hash of its names: (the rest, the `fraction` held out).
+
+    Adding or removing other samples moves none across. Raises `InputError` where one part would be empty.
+    """
+    held = [name for name in data.names if stable_fraction(name) < fraction]
+    if not held or len(held) == len(data):
+        raise InputError(
+            f"cannot hold {fraction:.0%} of {len(data)} images out for selection: got {len(held)}; add images, or a val split"
+        )
+    apart = set(held)
+    return data.subset([name for name in data.names if name not in apart]), data.subset(held)
+
+
+def _read_labels(path: Path, spec: LabelSpec) -> NDArray[np.uint8]:
+    if path.suffix == ".mat":
+        from pixelwise.data.sbd import read_sbd_labels
+
+        return read_sbd_labels(path, spec)
+    return read_label_map(path, spec)
+
+
+def _read_instances(path: Path) -> NDArray[np.int32]:
+    if path.suffix == ".mat":
+        from pixelwise.data.sbd import read_sbd_instances
+
+        return read_sbd_instances(path)
+    instances, _ = read_raw_labels(path)
+    return np.where(instances == 255, 0, instances).astype(np.int32)

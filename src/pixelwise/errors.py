@@ -1,0 +1,43 @@
+"""The one exception of this library, and the sentences that go with it: what, expected, got, do this."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message is one line that says what, why and the remedy.
+
+    A `ValueError`, so that callers of the library catch what they expect; a class of its own, so that the command
+    line can tell a user's mistake (one line, exit code 2) from a defect of ours (a traceback, exit code 1).
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is not in a closed set, with the nearest name if one is near.
+
+    `kind` is what the name stands for ("network", "recipe key"); `known` is the set, in the order to print.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names)}"
+    return InputError(f"unknown {kind} '{name}': {hint}")
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import a module that not everyone installs; where it is missing, say which extra brings it.
+
+    Raises `InputError` naming the `pip install` that helps.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise InputError(
+            f"this needs the package '{module.split('.')[0]}', which is not installed: "
+            f"run  pip install 'pixelwise[{extra}]'"
+        ) from error

@@ -1,0 +1,150 @@
+"""Where things are: coordinates of feature maps, boxes, sizes, and the moves between image frames.
+
+Sizes are `(height, width)` everywhere, images `(H, W, C)`, scores `(K, H, W)`. Every function asserts the size it made.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pixelwise.errors import InputError
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the cells of a feature map lie in the image: the centre of cell `i` is at pixel `scale * i + shift`.
+
+    Layers are followed with `through` and `through_transposed`; two maps of one scale are aligned with
+    `offset_in`. The rule is the one of Caffe's `coord_map.py`, inverted to speak of positions.
+
+    Source: FCN (Shelhamer et al., PAMI 2017), section 4.1 and its released `net.py`, which crops by this rule.
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def through(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Grid:
+        """The grid after a convolution or pooling with this kernel, stride, padding before the first cell, dilation."""
+        return Grid(self.scale * stride, self.shift + self.scale * (dilation * (kernel - 1) / 2 - padding))
+
+    def through_transposed(self, kernel: int, stride: int, padding: int = 0) -> Grid:
+        """The grid after a transposed convolution."""
+        scale = self.scale / stride
+        return Grid(scale, self.shift - scale * ((kernel - 1) / 2 - padding))
+
+    def padded(self, cells: int) -> Grid:
+        """The grid after `cells` cells are put before the first one."""
+        return Grid(self.scale, self.shift - self.scale * cells)
+
+    def offset_in(self, other: Grid) -> int:
+        """The index in `other` at which cell 0 of this grid lies: where to begin cutting `other` to this grid.
+
+        Raises `ValueError` if the two have different scales or the place is no whole, non-negative index.
+        """
+        offset = (self.shift - other.shift) / other.scale
+        if self.scale != other.scale or offset < 0 or offset != round(offset):
+            raise ValueError(f"no whole crop brings {other} onto {self}: offset {offset}")
+        return int(offset)
+
+
+IMAGE_GRID = Grid()
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open rectangle in pixels: rows `y0 <= y < y1`, columns `x0 <= x < x1`; it may leave the image."""
+
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+    def __post_init__(self) -> None:
+        if self.y1 <= self.y0 or self.x1 <= self.x0:
+            raise ValueError(f"a box needs y0 < y1 and x0 < x1, got {self}")
+
+    @property
+    def size(self) -> Size:
+        """`(height, width)` in pixels."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    def within(self, size: Size) -> Box:
+        """The part of the box inside an image of `(H, W)`; raises `ValueError` if there is none."""
+        return Box(max(self.y0, 0), max(self.x0, 0), min(self.y1, size[0]), min(self.x1, size[1]))
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Which image sides a network takes: `offset + multiple * k`, from `minimum` to `maximum` (None = no limit)."""
+
+    minimum: int = 1
+    maximum: int | None = None
+    multiple: int = 1
+    offset: int = 0
+
+    def admits(self, size: Size) -> bool:
+        """Whether both sides can be given to the network as they are."""
+        return all(self._next(side) == side for side in size)
+
+    def padded(self, size: Size) -> Size:
+        """The smallest size the network takes that holds `size`; raises `InputError` beyond the maximum."""
+        padded = self._next(size[0]), self._next(size[1])
+        if self.maximum is not None and max(padded) > self.maximum:
+            raise InputError(f"the network takes sides up to {self.maximum} pixels, got {size}: shrink the image first")
+        return padded
+
+    def shrunk(self, size: Size) -> Size:
+        """`size`, or its largest scaled copy (same aspect, rounded down) that fits below the maximum."""
+        if self.maximum is None or max(size) <= self.maximum:
+            return size
+        factor = self.maximum / max(size)
+        return max(1, int(size[0] * factor)), max(1, int(size[1] * factor))
+
+    def _next(self, side: int) -> int:
+        side = max(side, self.minimum)
+        return self.offset + self.multiple * math.ceil((side - self.offset) / self.multiple)
+
+
+def resize_image(image: NDArray, size: Size) -> NDArray:
+    """Bilinear resampling of an image `(H, W, C)`, uint8 or float32, antialiased when it shrinks; keeps the type."""
+    return np.moveaxis(resize_scores(np.moveaxis(image, 2, 0), size), 0, 2)
+
+
+def resize_scores(scores: NDArray, size: Size) -> NDArray:
+    """The same for planes `(K, H, W)`, uint8 or float32."""
+    if scores.shape[1:] == size:
+        return scores
+    height, width = size
+    planes = [np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)) for plane in scores]
+    resized = np.stack(planes)
+    assert resized.shape == (len(scores), *size)
+    return resized
+
+
+def resize_labels(labels: NDArray, size: Size) -> NDArray:
+    """Nearest-neighbour resampling of a label map `(H, W)`: no value is invented. Centres are aligned, as in `resize_image`."""
+    height, width = size
+    resized = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+    assert resized.shape == size
+    return resized
+
+
+def crop(array: NDArray, box: Box, fill: float | tuple[float, ...]) -> NDArray:
+    """Cut `box` out of an image `(H, W, C)` or a map `(H, W)`; what lies outside is `fill` (one value, or one a channel)."""
+    cut = np.empty((*box.size, *array.shape[2:]), array.dtype)
+    cut[...] = np.asarray(fill).astype(array.dtype)
+    try:
+        inside = box.within((array.shape[0], array.shape[1]))
+    except ValueError:  # no overlap at all: everything is fill
+        return cut
+    cut[inside.y0 - box.y0 : inside.y1 - box.y0, inside.x0 - box.x0 : inside.x1 - box.x0] = array[
+        inside.y0 : inside.y1, inside.x0 : inside.x1
+    ]
+    return cut
