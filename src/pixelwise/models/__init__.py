@@ -1,0 +1,1 @@
+"""TENSORS -> SCORES: the networks, their parts, and the table of the published ones."""

@@ -1,0 +1,135 @@
+"""EfficientNet-Lite0: a small trunk with strong ImageNet weights, for use on a laptop.
+
+Source: Tan & Le, EfficientNet (ICML 2019), table 1, in the Lite variant (no squeeze-and-excitation, ReLU6, stem and head
+of fixed width); channel counts and strides as in the TensorFlow release that the published weights come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pixelwise.geometry import IMAGE_GRID, Grid
+from pixelwise.models.layers import grid_through
+from pixelwise.models.network import Features
+
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`blocks` inverted bottlenecks: the first with `stride`; channels widened `expand` times inside."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expand: int
+    channels: int
+
+
+LITE0_STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+
+
+class EfficientNetLite(nn.Module):
+    """The stem and stages; maps are the last ones of strides 8, 16 and 32 (40, 112 and 320 channels for Lite0)."""
+
+    def __init__(self, stages: tuple[Stage, ...] = LITE0_STAGES) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*_same_convolution(3, STEM_CHANNELS, 3, stride=2), _norm(STEM_CHANNELS), nn.ReLU6())
+        self.stages = nn.ModuleList()
+        grid = grid_through(self.stem, IMAGE_GRID)
+        grids: list[Grid] = []
+        channels = STEM_CHANNELS
+        for stage in stages:
+            blocks = [InvertedBottleneck(channels, stage, stride=stage.stride)]
+            blocks += [InvertedBottleneck(stage.channels, stage, stride=1) for _ in range(stage.blocks - 1)]
+            self.stages.append(nn.Sequential(*blocks))
+            channels = stage.channels
+            for block in blocks:
+                grid = grid_through(block.layers, grid)
+            grids.append(grid)
+        scales = [grid.scale for grid in grids]
+        self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in (8, 16, 32))
+        self.grids = tuple(grids[cut] for cut in self.cuts)
+        self.channels = tuple(stages[cut].channels for cut in self.cuts)
+
+    def forward(self, images: Tensor) -> Features:
+        """Normalised images `(N, 3, H, W)` -> maps of strides 8, 16, 32, each `ceil(side / stride)` cells wide."""
+        x = self.stem(images)
+        maps = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self.cuts:
+                maps.append(x)
+        return Features(tuple(maps))
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen by 1x1, filter each channel, narrow by 1x1; the input is added where the shapes allow."""
+
+    def __init__(self, channels: int, stage: Stage, *, stride: int) -> None:
+        super().__init__()
+        wide = channels * stage.expand
+        widen = [nn.Conv2d(channels, wide, 1, bias=False), _norm(wide), nn.ReLU6()] if stage.expand > 1 else []
+        self.layers = nn.Sequential(
+            *widen,
+            *_same_convolution(wide, wide, stage.kernel, stride=stride, groups=wide), _norm(wide), nn.ReLU6(),
+            nn.Conv2d(wide, stage.channels, 1, bias=False), _norm(stage.channels),
+        )  # fmt: skip
+        self.adds_input = stride == 1 and channels == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, h, w)` -> `(N, channels, ceil(h / stride), ...)`."""
+        return x + self.layers(x) if self.adds_input else self.layers(x)
+
+
+class ClassificationHead(nn.Module):
+    """The coarsest map -> 1,000 ImageNet scores: not used in segmentation, but it shows that the weights are right."""
+
+    def __init__(self, channels: int = LITE0_STAGES[-1].channels, classes: int = 1000) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, HEAD_CHANNELS, 1, bias=False), _norm(HEAD_CHANNELS), nn.ReLU6())
+        self.classes = nn.Linear(HEAD_CHANNELS, classes)
+
+    def forward(self, features: Features) -> Tensor:
+        """Features -> logits `(N, classes)`."""
+        return self.classes(self.layers(features.maps[-1]).mean((2, 3)))
+
+
+def context_head(channels: int, hidden: int = 256) -> nn.Sequential:
+    """Two 3x3 convolutions, the second dilated by 2: the neighbourhood that fc6 gives VGG16, at a laptop's price."""
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, hidden, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True),
+        nn.Dropout2d(0.1),
+    )  # fmt: skip
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def _same_convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """TensorFlow's 'SAME' padding, fixed so that it holds for every size.
+
+    It puts floor((k - s) / 2) cells before the first one. Behind the last one it puts what the size asks for; always
+    putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for odd sides too.
+    """
+    if stride == 1:
+        return [nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=False)]
+    before = (kernel - stride) // 2
+    after = kernel - 1 - before
+    return [
+        nn.ZeroPad2d((before, after, before, after)),
+        nn.Conv2d(channels, out, kernel, stride=stride, groups=groups, bias=False),
+    ]
