@@ -100,7 +100,8 @@ def hold_out(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
     held = [name for name in data.names if stable_fraction(name) < fraction]
     if not held or len(held) == len(data):
         raise InputError(
-            f"cannot hold {fraction:.0%} of {len(data)} images out for selection: got {len(held)}; add images, or a val split"
+            f"cannot hold {fraction:.0%} of {len(data)} images out for selection: got {len(held)}; "
+            f"add images, or a val split"
         )
     apart = set(held)
     return data.subset([name for name in data.names if name not in apart]), data.subset(held)

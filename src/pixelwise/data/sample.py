@@ -54,7 +54,8 @@ class Sample:
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != len(self.channels.names):
-            raise InputError(f"{self.name}: expected an image (H, W, {len(self.channels.names)}), got {self.image.shape}")
+            expected = f"(H, W, {len(self.channels.names)})"
+            raise InputError(f"{self.name}: expected an image {expected}, got {self.image.shape}")
         maps = dict(self.labels) if self.instances is None else {**self.labels, "instances": self.instances}
         for kind, labels in maps.items():
             if labels.shape != self.image.shape[:2]:
