@@ -50,11 +50,13 @@ class Entry:
 class FileDataSet:
     """A data set of files, whatever their layout; each is read when it is asked for.
 
-    Label files ending in `.mat` are SBD's; all others are label pictures.
+    Label files ending in `.mat` are SBD's; all others are label pictures. `notes` are what the reader of the layout
+    noticed and passed over (images without a mask), a sentence each; the check of the data set reports them.
     """
 
     entries: tuple[Entry, ...]
     label_spec: LabelSpec
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.entries:
@@ -78,8 +80,13 @@ class FileDataSet:
         return (self[index] for index in range(len(self)))
 
     def subset(self, names: Sequence[str]) -> FileDataSet:
-        """The same data set with only these samples, in this order."""
+        """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""
         by_name = {entry.name: entry for entry in self.entries}
+        for name in names:
+            if name not in by_name:
+                raise InputError(
+                    f"the data set has no sample '{name}' among its {len(self)}, the first is {self.names[0]}"
+                )
         return replace(self, entries=tuple(by_name[name] for name in names))
 
     def with_classes(self, names: Sequence[str]) -> FileDataSet:

@@ -31,7 +31,7 @@ Lists = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class NamedList:
-    """A list of the literature: the union of `add` without `less`, lists of VOC and SBD, and how many ids that gives."""
+    """A list of the literature: the union of `add` without `less` (lists of VOC and SBD), and how many ids it has."""
 
     count: int
     year: int
