@@ -1,0 +1,96 @@
+"""Random views of a sample: drawn once, then applied alike to image and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.data.sample import Sample
+from pixelwise.geometry import Box, Size, crop, resize_image, resize_labels
+from pixelwise.labels import IGNORE
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training view may differ from its image.
+
+    scale       factors between which the image is resized (drawn evenly in the logarithm)
+    crop        side of the square that is cut, in pixels; None keeps the whole image
+    flip        probability of mirroring left and right
+    brightness  largest relative change of all pixels
+    contrast    largest relative change of the distance from the mean pixel
+    saturation  largest relative change of the distance from grey
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    crop: int | None = None
+    flip: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale needs two factors 0 < smallest <= largest, got {self.scale}")
+
+
+@dataclass(frozen=True)
+class View:
+    """One drawn view: the size to resize to, the box to cut there, and the changes of colour (factors, 1 = none)."""
+
+    size: Size
+    box: Box
+    flipped: bool
+    brightness: float
+    contrast: float
+    saturation: float
+
+
+def draw_view(size: Size, settings: Augmentation, generator: np.random.Generator) -> View:
+    """Draw a view of an image of `size`; the same generator state gives the same view."""
+    factor = float(np.exp(generator.uniform(*np.log(settings.scale))))
+    resized = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    window = resized if settings.crop is None else (settings.crop, settings.crop)
+    # A window larger than the image hangs over at random sides; a smaller one lies anywhere inside.
+    y0, x0 = (
+        int(generator.integers(min(0, have - want), max(0, have - want) + 1))
+        for have, want in zip(resized, window, strict=True)
+    )
+    return View(
+        size=resized,
+        box=Box(y0, x0, y0 + window[0], x0 + window[1]),
+        flipped=bool(generator.random() < settings.flip),
+        brightness=1 + settings.brightness * generator.uniform(-1, 1),
+        contrast=1 + settings.contrast * generator.uniform(-1, 1),
+        saturation=1 + settings.saturation * generator.uniform(-1, 1),
+    )
+
+
+def apply_view(
+    sample: Sample, view: View, fill: tuple[float, ...]
+) -> tuple[NDArray, dict[str, NDArray[np.uint8]]]:
+    """The view of a sample: image `(h, w, C)` of the sample's type, and label maps `(h, w)`.
+
+    Outside the image, pixels are `fill` (raw values, the network's own) and labels are ignore.
+    """
+    image = _recolour(resize_image(sample.image, view.size), view)
+    image = crop(image, view.box, fill)
+    labels = {
+        head: crop(resize_labels(labels, view.size), view.box, IGNORE) for head, labels in sample.labels.items()
+    }
+    if view.flipped:
+        image, labels = image[:, ::-1], {head: map_[:, ::-1] for head, map_ in labels.items()}
+    return image, labels
+
+
+def _recolour(image: NDArray, view: View) -> NDArray:
+    if view.brightness == view.contrast == view.saturation == 1:
+        return image
+    changed = image.astype(np.float32)
+    grey = changed.mean(axis=2, keepdims=True)
+    changed = grey + (changed - grey) * view.saturation
+    mean = changed.mean()
+    changed = (mean + (changed - mean) * view.contrast) * view.brightness
+    return changed.clip(0, 255).astype(image.dtype)

@@ -1,0 +1,63 @@
+"""A predictor over a data set: one confusion matrix, and what became of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.data.dataset import DataSet
+from pixelwise.data.sample import MAIN
+from pixelwise.errors import InputError
+from pixelwise.evaluation.confusion import ConfusionMatrix
+
+
+class Predicts(Protocol):
+    """Image `(H, W, C)` -> scores `(K, H, W)`."""
+
+    def __call__(self, image: NDArray) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A data set seen through a model's classes: the data, and the data's classes that the model does not know."""
+
+    data: DataSet
+    ignored: tuple[str, ...]
+
+
+def match_classes(data: DataSet, names: Sequence[str]) -> Matched:
+    """See `data` through a model's class `names`: classes correspond by name, others of the data are ignored and listed.
+
+    Raises `InputError` if the data set has no such class for one of the model's.
+    """
+    theirs = data.label_spec.names
+    if lacking := [name for name in names if name not in theirs]:
+        raise InputError(
+            f"the model's class '{lacking[0]}' is not a class of the data set ({', '.join(theirs)}): "
+            f"rename it in classes.txt, or evaluate on data that has it"
+        )
+    return Matched(data.with_classes(names), tuple(name for name in theirs if name not in names))
+
+
+def evaluate(
+    predictor: Predicts, data: DataSet, *, progress: Callable[[int, int], None] | None = None
+) -> ConfusionMatrix:
+    """Predict every image at its own size and count its pixels; `progress(done, of)` is told after each image."""
+    matrix = ConfusionMatrix(len(data.label_spec))
+    for done, (truth, predicted) in enumerate(_pairs(predictor, data), start=1):
+        matrix.add(truth, predicted)
+        if progress:
+            progress(done, len(data))
+    return matrix
+
+
+def _pairs(predictor: Predicts, data: DataSet) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    for index in range(len(data)):
+        sample = data[index]
+        if MAIN not in sample.labels:
+            raise InputError(f"{sample.name}: has no label map to compare with; choose a split that has")
+        yield sample.labels[MAIN], predictor(sample.image).argmax(0)

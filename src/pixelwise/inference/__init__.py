@@ -1,0 +1,1 @@
+"""IMAGE -> SCORES: predictors, and the Model that people hold in their hands."""

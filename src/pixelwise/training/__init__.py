@@ -1,0 +1,1 @@
+"""SAMPLES + NETWORK -> CHECKPOINTS: recipes, objectives, the optimiser, and the loop."""

@@ -1,0 +1,137 @@
+"""The loop: one readable page on accelerate, which owns device, precision, processes and the saved state."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from pixelwise.data.batches import Batch
+from pixelwise.errors import InputError
+from pixelwise.files import write_text
+from pixelwise.models.network import Network
+from pixelwise.training.objectives import Objective, Trainee
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: what the display and the log are told after a step."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean over the labelled pixels of the step's batch."""
+    rate: float
+    """Learning rate of the first group."""
+    score: float | None = None
+    """Validation score, on the steps that validate."""
+    best: float | None = None
+
+
+@dataclass
+class Position:
+    """What a resumed run needs beside accelerate's state."""
+
+    step: int = 0
+    best: float | None = None
+
+
+class Watcher(Protocol):
+    """Told of every step; returns nothing, decides nothing."""
+
+    def __call__(self, progress: Progress) -> None: ...
+
+
+def train(
+    network: Network,
+    objective: Objective,
+    optimiser: Optimizer,
+    schedule: LRScheduler,
+    batches: Callable[[int, int], Iterator[Batch]],
+    *,
+    accelerator: Accelerator,
+    steps: int,
+    states: Path,
+    save_every: int,
+    validate: Callable[[Network], float] | None,
+    validate_every: int,
+    keep: Callable[[Network, Progress], None],
+    watch: Watcher,
+) -> Position:
+    """Train `network` in place until `steps`, from where the folder `states` left off if it holds a saved one.
+
+    `batches(start, stop)` yields the batches of those steps. `validate` gives the score to select by (larger is
+    better); `keep` stores the network: whenever the score is the best so far, or at the end where nothing validates.
+    Raises `InputError` with the step and the names of the batch if the loss is not finite.
+    """
+    trainee, optimiser = accelerator.prepare(Trainee(network, objective), optimiser)
+    accelerator.register_for_checkpointing(schedule)  # prepared, it would step once a process
+    position = _resume(accelerator, states)
+    trainee.train()
+    for batch in batches(position.step, steps):
+        batch = batch.to(accelerator.device)
+        places = accelerator.reduce(objective.count(batch), "sum").clamp(min=1)
+        parts = trainee(batch)  # under the accelerator's precision
+        loss = sum(parts.values()) / places  # type: ignore[operator]  # a dict of tensors sums to a tensor
+        # Processes average their gradients, and the sum is already divided by everybody's pixels.
+        accelerator.backward(loss * accelerator.num_processes)
+        joint_loss = accelerator.reduce(loss.detach(), "sum").item()
+        if not torch.isfinite(torch.tensor(joint_loss)):
+            raise InputError(
+                f"the loss is {joint_loss} at step {position.step + 1}, batch {', '.join(batch.names)}: "
+                f"lower learning_rate, or look at these files"
+            )
+        rate = schedule.get_last_lr()[0]
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        position.step += 1
+
+        score = None
+        if validate and (position.step % validate_every == 0 or position.step == steps):
+            network.eval()
+            score = validate(network)
+            trainee.train()
+        better = score is not None and (position.best is None or score > position.best)
+        position.best = score if better else position.best
+        progress = Progress(position.step, steps, joint_loss, rate, score, position.best)
+        if better or (validate is None and position.step == steps):
+            keep(network, progress)
+        watch(progress)
+        if position.step % save_every == 0 or position.step == steps:
+            _save(accelerator, states, position)
+    return position
+
+
+def _resume(accelerator: Accelerator, folder: Path) -> Position:
+    saved = sorted(folder.glob("step-*"))
+    if not saved:
+        return Position()
+    try:
+        accelerator.load_state(str(saved[-1]))
+        return Position(**json.loads((saved[-1] / "position.json").read_text()))
+    except Exception as error:  # damaged files fail in as many ways as there are formats
+        raise InputError(f"{saved[-1]}: cannot be resumed ({error}); delete it to go on from the state before") from error
+
+
+def _save(accelerator: Accelerator, folder: Path, position: Position) -> None:
+    """A state is a folder of its own that appears by one rename: a kill at any moment leaves the last whole one."""
+    final = folder / f"step-{position.step:08d}"
+    beside = folder / f".{final.name}"
+    accelerator.save_state(str(beside))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        write_text(beside / "position.json", json.dumps(asdict(position)))
+        os.replace(beside, final)
+        for older in sorted(folder.glob("step-*"))[:-1]:
+            shutil.rmtree(older)
+    accelerator.wait_for_everyone()

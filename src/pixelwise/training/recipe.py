@@ -1,0 +1,114 @@
+"""A recipe: every choice of a training, as one record that is read from YAML, checked, and saved in the run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pixelwise.data.augment import Augmentation
+from pixelwise.errors import InputError, unknown_name
+from pixelwise.files import write_text
+
+PACKAGED = Path(__file__).parent.parent / "recipes"
+CHECKOUT = Path(__file__).parents[3] / "recipes"
+
+
+class Recipe(BaseModel):
+    """Every choice of a training. Rates, sizes and steps are for one joined batch over all processes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: str = Field("fcn8s_lite0", description="a name of `pixelwise models`")
+    options: dict[str, Any] = Field(default_factory=dict, description="the network's own options, such as width")
+    init: Literal["imagenet", "none"] = Field("imagenet", description="weights the trunk starts from")
+    classes: tuple[str, ...] | None = Field(None, description="classes to learn, in order; the rest is ignored")
+
+    steps: int = Field(2000, ge=1, description="updates of the weights")
+    batch_size: int = Field(8, ge=1, description="images an update")
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(0.02, gt=0)
+    backbone_rate: float = Field(1.0, ge=0, description="the trunk's rate as a multiple of learning_rate")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    power: float = Field(0.9, ge=0, description="of the poly schedule; 0 keeps the rate constant")
+    warmup: int = Field(50, ge=0, description="steps over which the rate rises")
+
+    scale: tuple[float, float] = Field((0.6, 1.6), description="resize by a factor between these")
+    crop: int | None = Field(320, ge=1, description="side of the training window in pixels; null takes whole images")
+    flip: float = Field(0.5, ge=0, le=1)
+    brightness: float = Field(0.2, ge=0, lt=1)
+    contrast: float = Field(0.0, ge=0, lt=1)
+    saturation: float = Field(0.0, ge=0, lt=1)
+
+    hold_out: float = Field(0.1, ge=0, lt=1, description="part of the training split kept for selection; 0 keeps none")
+    validate_every: int = Field(500, ge=1, description="steps between two looks at the selection images")
+    save_every: int = Field(200, ge=1, description="steps between two saved states")
+    precision: Literal["no", "bf16", "fp16"] = Field("bf16", description="arithmetic of the forward pass")
+    stored: Literal["float32", "float16"] = Field("float32", description="number type of the finished model's file")
+    seed: int = 0
+    workers: int = Field(1, ge=0, description="processes that prepare batches")
+
+    def augmentation(self) -> Augmentation:
+        """The part of the recipe that the data room understands."""
+        return Augmentation(self.scale, self.crop, self.flip, self.brightness, self.contrast, self.saturation)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the recipe, every key spelled out, as YAML."""
+        write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+def list_recipes() -> dict[str, Path]:
+    """The recipes that come with the library: name -> file."""
+    folder = PACKAGED if PACKAGED.is_dir() else CHECKOUT
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] = ()) -> Recipe:
+    """A recipe by name or file (None: the defaults), changed by `key=value` words.
+
+    Raises `InputError`, one line, for unknown names and keys ("did you mean") and for values of the wrong kind.
+    """
+    where, values = "recipe", {}
+    if name is not None:
+        path = _find(name)
+        where, values = str(path), _read_yaml(path)
+    for word in overrides:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"expected key=value, got '{word}'")
+        values[key] = yaml.safe_load(value)
+    for key in values:
+        if key not in Recipe.model_fields:
+            raise unknown_name("recipe key", key, Recipe.model_fields)
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: '{key}': {first['msg']}, got {first['input']!r}") from error
+
+
+def _find(name: str | os.PathLike[str]) -> Path:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InputError(f"{path}: no such recipe file; `pixelwise recipes` lists those that come with the library")
+        return path
+    recipes = list_recipes()
+    if str(name) not in recipes:
+        raise unknown_name("recipe", str(name), recipes)
+    return recipes[str(name)]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected 'key: value' lines, got {type(values).__name__}")
+    return values
