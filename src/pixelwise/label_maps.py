@@ -69,12 +69,17 @@ def classes_of(raw: NDArray, spec: LabelSpec, where: str) -> NDArray[np.uint8]:
     strange = values[place] != raw
     if strange.any():
         found, counts = np.unique(raw[strange], return_counts=True)
-        first, expected = _value_name(int(found[0]), spec.coding), _value_range(spec)
+        first, expected = value_name(int(found[0]), spec.coding), _value_range(spec)
         raise InputError(
             f"{where}: holds the value {first} ({counts[0]:,} pixels), which is no class; expected {expected}; "
             f"write a line '{first} NAME' or '{first} NAME ignore' into classes.txt"
         )
     return classes[place]
+
+
+def value_name(value: int, coding: Coding) -> str:
+    """A value as it is written in `classes.txt`: the number, or `#rrggbb` for a colour."""
+    return f"#{value:06x}" if coding == "colour" else str(value)
 
 
 def write_label_map(path: str | os.PathLike[str], labels: NDArray[np.uint8], spec: LabelSpec) -> None:
@@ -133,10 +138,6 @@ def _draw_legend(picture: Image.Image, entries: list[tuple[str, Colour]]) -> Non
         top = int(1.5 * text * row) + text // 2
         draw.rectangle((text // 2, top, text // 2 + text, top + text), fill=colour, outline=(255, 255, 255))
         draw.text((2 * text, top - text // 8), name, fill=(255, 255, 255), font=font)
-
-
-def _value_name(value: int, coding: Coding) -> str:
-    return f"#{value:06x}" if coding == "colour" else str(value)
 
 
 def _value_range(spec: LabelSpec) -> str:

@@ -20,8 +20,15 @@ from pixelwise.labels import LabelSpec
 class DataSet(Protocol):
     """What training and evaluation need of a data set, on disk or generated: `len`, `[i] -> Sample`, names, classes."""
 
-    label_spec: LabelSpec
-    names: Sequence[str]
+    @property
+    def label_spec(self) -> LabelSpec:
+        """The classes of the labels."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The samples' names, in the data set's order."""
+        ...
 
     def __len__(self) -> int: ...
 

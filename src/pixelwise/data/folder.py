@@ -26,14 +26,16 @@ from pixelwise.labels import read_classes
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "gt")
 MASK_ENDINGS = ("_mask", "_label", "_labels", "_gt", "_L")
-SPLIT_WORDS = {
-    **{word: word for word in ("train", "val", "test", "trainval")},
-    **{"training": "train", "valid": "val", "validation": "val", "testing": "test"},
+SPLIT_WORDS = {word: word for word in ("train", "val", "test", "trainval")} | {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "testing": "test",
 }
 """Folders and lists that are splits, and what the split is then called."""
 
 HELD_OUT = 0.1
-"""The share of a data set without splits that is `val`: names with `stable_fraction(name) < 0.1`; the rest is `train`."""
+"""The share of a folder without splits that is `val`: names with `stable_fraction(name) < 0.1`; the rest is `train`."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ def read_folder(root: str | os.PathLike[str], split: str | None) -> FileDataSet:
     has, one ending in `_mask`, `_label`, `_labels`, `_gt` or `_L`. Images without mask and masks without image are
     left out, and counted in the data set's `notes`.
 
-    Splits come from sub-folders (`valid` and `validation` are called `val`, and so on), or else from lists (`train.txt` ... in the root or in `splits/`), or else `val` is the
-    tenth of the names with the lowest stable hash and `train` the rest. `split` None or "all" is everything.
+    Splits come from sub-folders (`valid` and `validation` are called `val`, and so on), or else from lists
+    (`train.txt`, `val.txt`, `test.txt` in the root, or any in `splits/`), or else `val` is the tenth of the names with
+    the lowest stable hash and `train` the rest. `split` None or "all" is everything.
 
     Classes come from `classes.txt`, or else from the values of all masks (see `infer_label_spec`).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,9 @@ class Sample:
         if self.image.ndim != 3 or self.image.shape[2] != len(self.channels.names):
             expected = f"(H, W, {len(self.channels.names)})"
             raise InputError(f"{self.name}: expected an image {expected}, got {self.image.shape}")
-        maps = dict(self.labels) if self.instances is None else {**self.labels, "instances": self.instances}
+        maps: dict[str, NDArray[Any]] = dict(self.labels)
+        if self.instances is not None:
+            maps["instances"] = self.instances
         for kind, labels in maps.items():
             if labels.shape != self.image.shape[:2]:
                 raise InputError(

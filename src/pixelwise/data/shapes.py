@@ -23,6 +23,7 @@ from pixelwise.label_maps import classes_of, write_label_map
 from pixelwise.labels import Colour, LabelSpec, write_classes
 
 CLASSES = ("background", "disc", "square", "triangle", "ring", "line")
+LABEL_SPEC = LabelSpec(CLASSES)
 SPLITS = ("train", "val")
 
 LINE = CLASSES.index("line")
@@ -51,7 +52,7 @@ class Shapes:
     size: tuple[int, int] = (120, 160)
     seed: int = 0
     indexes: tuple[int, ...] | None = None
-    label_spec: LabelSpec = LabelSpec(CLASSES)
+    label_spec: LabelSpec = LABEL_SPEC
 
     def __post_init__(self) -> None:
         if self.count < 1 or min(self.size) < 32 or self.seed < 0:
@@ -87,7 +88,7 @@ class Shapes:
         return (self[index] for index in range(len(self)))
 
     def split(self, split: str | None) -> Shapes:
-        """The part `train` or `val` (every fifth); all of it for None and "all". Raises `InputError` for other names."""
+        """The part `train` or `val` (every fifth); all of it for None and "all". `InputError` for another name."""
         if split is None or split == ALL:
             return self
         refuse_unknown_split("shapes", split, SPLITS)
