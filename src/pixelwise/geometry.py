@@ -101,15 +101,19 @@ class SizeRule:
         return padded
 
     def shrunk(self, size: Size) -> Size:
-        """`size`, or its largest scaled copy (same aspect, rounded down) that fits below the maximum."""
-        if self.maximum is None or max(size) <= self.maximum:
+        """`size`, or its largest scaled copy (same aspect, rounded down) that `padded` takes."""
+        if self.maximum is None or max(size) <= (largest := self._largest(self.maximum)):
             return size
-        factor = self.maximum / max(size)
+        factor = largest / max(size)
         return max(1, int(size[0] * factor)), max(1, int(size[1] * factor))
 
     def _next(self, side: int) -> int:
         side = max(side, self.minimum)
         return self.offset + self.multiple * math.ceil((side - self.offset) / self.multiple)
+
+    def _largest(self, maximum: int) -> int:
+        """The largest side that the network takes; a longer one may be below the maximum, but is not once it is padded."""
+        return self.offset + self.multiple * ((maximum - self.offset) // self.multiple)
 
 
 def resize_image(image: NDArray, size: Size) -> NDArray:
@@ -131,7 +135,7 @@ def resize_scores(scores: NDArray, size: Size) -> NDArray:
 def resize_labels(labels: NDArray, size: Size) -> NDArray:
     """Nearest-neighbour resampling of a label map `(H, W)`: no value is invented. Centres are aligned, as in `resize_image`."""
     height, width = size
-    resized = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+    resized = np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
     assert resized.shape == size
     return resized
 

@@ -7,15 +7,19 @@ or a picture in which the colour is the class; a `LabelSpec` says which value or
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from pixelwise.errors import InputError
 from pixelwise.files import written_beside
 from pixelwise.labels import IGNORE, Coding, Colour, LabelSpec, voc_palette
+
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are broken or no picture."""
 
 
 def read_raw_labels(path: str | os.PathLike[str]) -> tuple[NDArray[np.int32], Coding]:
@@ -28,7 +32,9 @@ def read_raw_labels(path: str | os.PathLike[str]) -> tuple[NDArray[np.int32], Co
         with Image.open(path) as picture:
             picture.load()
             mode, pixels = picture.mode, np.asarray(picture)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; add the mask, or remove its image") from error
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a readable label picture ({error}); save it again as PNG") from error
     if mode in ("P", "L", "1") or mode.startswith("I"):
         return pixels.astype(np.int32), "index"
@@ -123,7 +129,7 @@ def overlay(
     if legend:
         present = [index for index in np.unique(labels[tinted]) if index < len(spec)]
         _draw_legend(picture, [(spec.names[index], spec.colours[index]) for index in present])
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 def _draw_legend(picture: Image.Image, entries: list[tuple[str, Colour]]) -> None:

@@ -58,6 +58,12 @@ class LabelSpec:
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= MAX_CLASSES:
             raise InputError(f"a label set needs 1 to {MAX_CLASSES} classes, got {len(self.names)}")
+        for name in self.names:
+            if not name or name != " ".join(name.split()) or name.split()[-1] == "ignore":
+                raise InputError(
+                    f"the class name {name!r} cannot be written to classes.txt: names are words with one blank between "
+                    f"them, and the last is not 'ignore'; rename the class"
+                )
         if twice := {name for name in self.names if self.names.count(name) > 1}:
             raise InputError(f"class names must differ, got twice: {', '.join(sorted(twice))}")
         if not self.colours:
@@ -125,9 +131,9 @@ def read_classes(path: str | os.PathLike[str]) -> LabelSpec:
         if value in raw:
             raise InputError(f"{where}: the value {words[0]} stands twice; give each value one line")
         drawn = _parse_colour(words.pop()) if len(words) > 2 and _parse_colour(words[-1]) else None
-        ignored = len(words) > 2 and words[-1] == "ignore"
+        ignored = len(words) > 1 and words[-1] == "ignore"
         name = " ".join(words[1:-1] if ignored else words[1:])
-        if not name:
+        if not name and not ignored:
             raise InputError(f"{where}: expected 'value name [ignore] [#rrggbb]', got '{line}'")
         if ignored:
             raw[value] = IGNORE
@@ -170,7 +176,9 @@ def _parse_value(word: str, where: str) -> tuple[int, Coding]:
         return pack_colour(*colour), "colour"
     if word.isdecimal() and int(word) < 2**16:
         return int(word), "index"
-    raise InputError(f"{where}: expected a value 0..65535 or #rrggbb first, got '{word}'")
+    raise InputError(
+        f"{where}: expected a value 0..65535 or #rrggbb first, got '{word}'; write 'value name' a line, such as '0 {word}'"
+    )
 
 
 def _read_text(path: str | os.PathLike[str]) -> str:

@@ -68,6 +68,7 @@ class FileDataSet:
     def __post_init__(self) -> None:
         if not self.entries:
             raise InputError("the data set is empty: no image with a mask was found")
+        assert len(set(self.names)) == len(self.entries), "names must differ"
 
     @property
     def names(self) -> tuple[str, ...]:

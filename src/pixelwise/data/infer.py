@@ -37,23 +37,32 @@ def infer_label_spec(paths: Sequence[str | os.PathLike[str]]) -> LabelSpec:
     * other values: `class_VALUE`, in the order of the values, and 255 is ignored
     * colours: one class a colour, called `#rrggbb`, in the order of that number
 
-    Raises `InputError` where masks with values and masks with colours are mixed, where all pixels have one value, where
+    A mask that cannot be read is passed over: reading it as a sample says so, and the check of the data set lists all.
+
+    Raises `InputError` where no mask can be read, masks with values and masks with colours are mixed, where all pixels have one value, where
     there are more values than classes can be, and where JPEG or smoothing has invented values.
     """
     seen: dict[Coding, _Seen] = {"index": _Seen(), "colour": _Seen()}
     grey: list[tuple[Path, dict[int, int]]] = []  # RGB, but grey everywhere: values or colours, as the others are
+    unreadable: list[InputError] = []
     for path in map(Path, paths):
-        counts, coding, undecided = _count(path)
+        try:
+            counts, coding, undecided = _count(path)
+        except InputError as error:
+            unreadable.append(error)
+            continue
         if undecided:
             grey.append((path, counts))
         else:
             _add(seen[coding], path, counts)
+    if len(unreadable) == len(paths):
+        raise unreadable[0] if unreadable else InputError("there are no masks to read classes from; write classes.txt")
     _refuse_mixed(seen["index"], seen["colour"])
     coding = "colour" if seen["colour"].first else "index"
     for path, counts in grey:
         _add(seen[coding], path, counts if coding == "index" else {v * 0x010101: n for v, n in counts.items()})
     found = seen[coding]
-    assert found.first is not None, "no masks to infer classes from"
+    assert found.first is not None
     _refuse_noise(found, found.first)
     return _colour_spec(sorted(found.pixels)) if coding == "colour" else _index_spec(found, found.first)
 

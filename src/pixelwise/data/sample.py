@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from pixelwise.errors import InputError
+from pixelwise.label_maps import UNREADABLE
 
 MAIN = "main"
 """The name of a network's or data set's one head, where there is one."""
@@ -82,13 +83,15 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith(("I", "F")):
-                raise InputError(f"{path}: a picture of mode {upright.mode} has no 8-bit colours; save it as 8-bit RGB")
-            return np.asarray(upright.convert("RGB"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: no such file; add the image, or take it off the list") from error
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a readable picture ({error}); replace or remove it") from error
+    if upright.mode.startswith(("I", "F")):
+        raise InputError(f"{path}: a picture of mode {upright.mode} has no 8-bit colours; save it as 8-bit RGB")
+    if upright.mode in ("P", "PA", "LA"):
+        upright = upright.convert("RGBA")  # the way that Pillow asks for where some colours are transparent
+    return np.array(upright.convert("RGB"))  # a copy: arrays that share Pillow's memory cannot be written to
 
 
 def _size(array: NDArray) -> str:
