@@ -57,12 +57,12 @@ bench: $(DEV_READY)
 # dependency is installed and nothing is installed twice.
 $(USER_READY): $(BIN)/python $(INPUTS)
 	$(install_torch)
-	$(PIP) install -qq -c constraints.txt -e '.[all]'
+	@$(PIP) install -qq -c constraints.txt -e '.[all]'
 	@touch $@
 
 $(DEV_READY): $(BIN)/python $(INPUTS)
 	$(install_torch)
-	$(PIP) install -qq -c constraints.txt -e '.[all,dev]'
+	@$(PIP) install -qq -c constraints.txt -e '.[all,dev]'
 	@touch $(USER_READY) $@
 
 define install_torch
