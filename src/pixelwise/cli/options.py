@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 DataArgument = Annotated[str, typer.Argument(metavar="DATA", help="A data set's folder, or the word 'shapes'.")]
 LayoutOption = Annotated[str, typer.Option(help="voc, camvid, folder, shapes, or auto to find out.")]
 SbdOption = Annotated[Path | None, typer.Option(help="SBD's folder 'dataset', for the larger lists of VOC.")]
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's directory, a run, or a name such as animals.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's directory, a run, or a name such as animals.")
+]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; by default a GPU if there is one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 

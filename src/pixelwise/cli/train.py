@@ -25,7 +25,9 @@ def train(
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="A name of `pixelwise recipes`, or a YAML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-RECIPE.")] = None,
-    split: Annotated[str | None, typer.Option(help="The split to learn from; by default 'train', if there is one.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="The split to learn from; by default 'train', if there is one.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
@@ -46,7 +48,9 @@ def train(
         chosen = read_recipe(recipe or "laptop", tuple(overrides or ()))
         folder = out or Path("runs") / f"{Path(data).name}-{Path(recipe or 'laptop').stem}"
         if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out")
+            raise InputError(
+                f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
+            )
     else:
         folder, chosen = resume, read_recipe(saved_recipe(resume))
     if split is None and "train" in splits_of(data, layout=layout, sbd=sbd):

@@ -73,7 +73,13 @@ class Measures:
         pixels = int(truth.sum())
         weighted = float((truth * np.nan_to_num(iou)).sum() / pixels) if pixels else float("nan")
         return cls(
-            iou, accuracy, _mean(iou), _mean(accuracy), float(hits.sum() / pixels) if pixels else float("nan"), weighted, pixels
+            iou,
+            accuracy,
+            _mean(iou),
+            _mean(accuracy),
+            float(hits.sum() / pixels) if pixels else float("nan"),
+            weighted,
+            pixels,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,7 @@ from pixelwise.data.dataset import DataSet
 from pixelwise.data.sample import MAIN
 from pixelwise.errors import InputError
 from pixelwise.evaluation.confusion import ConfusionMatrix
-
-
-class Predicts(Protocol):
-    """Image `(H, W, C)` -> scores `(K, H, W)`."""
-
-    def __call__(self, image: NDArray) -> NDArray[np.float32]: ...
+from pixelwise.inference.contracts import Predictor
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ def match_classes(data: DataSet, names: Sequence[str]) -> Matched:
 
 
 def evaluate(
-    predictor: Predicts, data: DataSet, *, progress: Callable[[int, int], None] | None = None
+    predictor: Predictor, data: DataSet, *, progress: Callable[[int, int], None] | None = None
 ) -> ConfusionMatrix:
     """Predict every image at its own size and count its pixels; `progress(done, of)` is told after each image."""
     matrix = ConfusionMatrix(len(data.label_spec))
@@ -55,7 +49,7 @@ def evaluate(
     return matrix
 
 
-def _pairs(predictor: Predicts, data: DataSet) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+def _pairs(predictor: Predictor, data: DataSet) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     for index in range(len(data)):
         sample = data[index]
         if MAIN not in sample.labels:

@@ -107,7 +107,5 @@ def crop_both(first: Tensor, first_grid: Grid, second: Tensor, second_grid: Grid
     """Cut two maps of one scale to the cells that both have; these lie on `common_grid`."""
     shared = common_grid(first_grid, second_grid)
     starts = shared.offset_in(first_grid), shared.offset_in(second_grid)
-    height, width = (
-        min(first.shape[axis] - starts[0], second.shape[axis] - starts[1]) for axis in (-2, -1)
-    )
+    height, width = (min(first.shape[axis] - starts[0], second.shape[axis] - starts[1]) for axis in (-2, -1))
     return crop_to(first, first_grid, shared, (height, width)), crop_to(second, second_grid, shared, (height, width))

@@ -52,7 +52,9 @@ class Backbone(Protocol):
     grids: tuple[Grid, ...]
     channels: tuple[int, ...]
 
-    def __call__(self, images: Tensor) -> Features: ...
+    def __call__(self, images: Tensor) -> Features:
+        """Normalised images `(N, C, H, W)` -> maps."""
+        ...
 
 
 class Decoder(Protocol):
@@ -60,7 +62,9 @@ class Decoder(Protocol):
 
     heads: Mapping[str, int]
 
-    def __call__(self, features: Features) -> Outputs: ...
+    def __call__(self, features: Features) -> Outputs:
+        """Maps -> scores on the decoder's own grid."""
+        ...
 
     def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
         """Scores at the image's size `(H, W)`, a head."""

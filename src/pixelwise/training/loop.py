@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -45,18 +45,12 @@ class Position:
     best: float | None = None
 
 
-class Watcher(Protocol):
-    """Told of every step; returns nothing, decides nothing."""
-
-    def __call__(self, progress: Progress) -> None: ...
-
-
 def train(
     network: Network,
     objective: Objective,
     optimiser: Optimizer,
     schedule: LRScheduler,
-    batches: Callable[[int, int], Iterator[Batch]],
+    batches: Callable[[int, int], Iterable[Batch]],
     *,
     accelerator: Accelerator,
     steps: int,
@@ -65,12 +59,13 @@ def train(
     validate: Callable[[Network], float] | None,
     validate_every: int,
     keep: Callable[[Network, Progress], None],
-    watch: Watcher,
+    watch: Callable[[Progress], None],
 ) -> Position:
     """Train `network` in place until `steps`, from where the folder `states` left off if it holds a saved one.
 
     `batches(start, stop)` yields the batches of those steps. `validate` gives the score to select by (larger is
     better); `keep` stores the network: whenever the score is the best so far, or at the end where nothing validates.
+    `watch` is told of every step.
     Raises `InputError` with the step and the names of the batch if the loss is not finite.
     """
     trainee, optimiser = accelerator.prepare(Trainee(network, objective), optimiser)
@@ -81,16 +76,16 @@ def train(
         batch = batch.to(accelerator.device)
         places = accelerator.reduce(objective.count(batch), "sum").clamp(min=1)
         parts = trainee(batch)  # under the accelerator's precision
-        loss = sum(parts.values()) / places  # type: ignore[operator]  # a dict of tensors sums to a tensor
+        loss = torch.stack(list(parts.values())).sum() / places
         # Processes average their gradients, and the sum is already divided by everybody's pixels.
         accelerator.backward(loss * accelerator.num_processes)
-        joint_loss = accelerator.reduce(loss.detach(), "sum").item()
-        if not torch.isfinite(torch.tensor(joint_loss)):
+        joint_loss = float(accelerator.reduce(loss.detach(), "sum"))
+        if not math.isfinite(joint_loss):
             raise InputError(
                 f"the loss is {joint_loss} at step {position.step + 1}, batch {', '.join(batch.names)}: "
                 f"lower learning_rate, or look at these files"
             )
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
@@ -120,7 +115,9 @@ def _resume(accelerator: Accelerator, folder: Path) -> Position:
         accelerator.load_state(str(saved[-1]))
         return Position(**json.loads((saved[-1] / "position.json").read_text()))
     except Exception as error:  # damaged files fail in as many ways as there are formats
-        raise InputError(f"{saved[-1]}: cannot be resumed ({error}); delete it to go on from the state before") from error
+        raise InputError(
+            f"{saved[-1]}: cannot be resumed ({error}); delete it to go on from the state before"
+        ) from error
 
 
 def _save(accelerator: Accelerator, folder: Path, position: Position) -> None:

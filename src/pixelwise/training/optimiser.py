@@ -26,7 +26,9 @@ def parameter_groups(network: Network, rate: float, decay: float, *, backbone_ra
     return groups
 
 
-def create_optimiser(name: Literal["sgd", "adamw"], groups: list[dict[str, Any]], momentum: float) -> torch.optim.Optimizer:
+def create_optimiser(
+    name: Literal["sgd", "adamw"], groups: list[dict[str, Any]], momentum: float
+) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW (where `momentum` is its first beta); each group brings its own rate."""
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=momentum)

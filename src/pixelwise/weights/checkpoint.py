@@ -91,7 +91,9 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
     try:
         state = load_file(folder / WEIGHTS)
     except Exception as error:  # safetensors raises its own kinds for damage
-        raise InputError(f"{folder / WEIGHTS}: not readable as weights ({error}); copy or train the model again") from error
+        raise InputError(
+            f"{folder / WEIGHTS}: not readable as weights ({error}); copy or train the model again"
+        ) from error
     own = network.state_dict()
     if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
         odd = next(iter(own.keys() ^ state.keys()), "shapes")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
+from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite, InvertedBottleneck
 
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -22,6 +22,7 @@ def efficientnet_lite_names(trunk: EfficientNetLite) -> dict[str, str]:
     for s, stage in enumerate(trunk.stages):
         assert isinstance(stage, nn.Sequential)
         for b, block in enumerate(stage):
+            assert isinstance(block, InvertedBottleneck)
             here, there = f"stages.{s}.{b}.layers", f"_blocks.{number}"
             convolutions = [i for i, layer in enumerate(block.layers) if isinstance(layer, nn.Conv2d)]
             norms = [i for i, layer in enumerate(block.layers) if isinstance(layer, nn.BatchNorm2d)]

@@ -32,12 +32,15 @@ class SkipDecoder(nn.Module):
         self.score = _zero_score(channels[0], classes)
         self.skip_scores = nn.ModuleList(_zero_score(count, classes) for count in channels[1:])
         self.enlarge = nn.ModuleList()
+        enlarged_grids = []
         grid = grid_through(head, grids[0])
         self.skip_grids = tuple(grids[1:])
         for skip_grid in self.skip_grids:
             upsample = BilinearUpsample(classes, grid, skip_grid, border=border)
             self.enlarge.append(upsample)
+            enlarged_grids.append(upsample.grid)
             grid = common_grid(upsample.grid, skip_grid)
+        self.enlarged_grids = tuple(enlarged_grids)
         self.grid = grid
         self.to_image = BilinearUpsample(classes, grid, IMAGE_GRID, border=border)
 
@@ -45,10 +48,9 @@ class SkipDecoder(nn.Module):
         """Scores at the stride of the finest map used."""
         coarsest, *finer = reversed(features.maps)
         scores = self.score(self.head(coarsest))
-        for skip_score, upsample, skip_grid, skipped in zip(
-            self.skip_scores, self.enlarge, self.skip_grids, finer, strict=False  # a trunk may have finer maps still
-        ):
-            up, side = crop_both(upsample(scores), upsample.grid, skip_score(skipped), skip_grid)
+        steps = zip(self.skip_scores, self.enlarge, self.enlarged_grids, self.skip_grids, finer)  # noqa: B905
+        for skip_score, enlarge, enlarged_grid, skip_grid, skipped in steps:  # a trunk may have finer maps still
+            up, side = crop_both(enlarge(scores), enlarged_grid, skip_score(skipped), skip_grid)
             scores = up + side
         return Outputs({MAIN: scores}, {MAIN: self.grid})
 
