@@ -1,9 +1,9 @@
 """A pytest plugin: where `CI=true`, a skip that tests/allowed_skips.txt does not list is a failure.
 
-A skipped test proves nothing, and nobody reads a list of skips that is always long. A line of the file is a pattern for
-the test's id as pytest prints it (`tests/data/test_voc.py::test_counts*`, or a file for skips of whole modules), then
-`  # ` and the reason. A pattern with no reason is an error. Of parametrised tests write `test_name*`: brackets have a
-meaning of their own in patterns.
+A skipped test proves nothing, and nobody reads a list of skips that is always long. A line of the file is a pattern and,
+after `  # `, why such skips are allowed; a pattern without that is an error. The pattern is for the test's id as pytest
+prints it (`tests/data/test_voc.py::test_counts*`, or a file for skips of whole modules), or, after `reason: `, for what
+the skip itself gives as its reason. Of parametrised tests write `test_name*`: brackets have a meaning of their own.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ class SkipPolicy:
 
     def judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Make the report of a skip that is not allowed the report of a failure."""
-        if report.skipped and not any(fnmatchcase(report.nodeid, pattern) for pattern in self.allowed):
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not report.skipped:
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        names = (report.nodeid, f"reason: {reason}")
+        if not any(fnmatchcase(name, pattern) for name in names for pattern in self.allowed):
             report.outcome = "failed"
             report.longrepr = (
                 f"{report.nodeid} was skipped ({reason}), and {ALLOWED_SKIPS.as_posix()} does not allow it: "

@@ -68,18 +68,14 @@ def draw_view(size: Size, settings: Augmentation, generator: np.random.Generator
     )
 
 
-def apply_view(
-    sample: Sample, view: View, fill: tuple[float, ...]
-) -> tuple[NDArray, dict[str, NDArray[np.uint8]]]:
+def apply_view(sample: Sample, view: View, fill: tuple[float, ...]) -> tuple[NDArray, dict[str, NDArray[np.uint8]]]:
     """The view of a sample: image `(h, w, C)` of the sample's type, and label maps `(h, w)`.
 
     Outside the image, pixels are `fill` (raw values, the network's own) and labels are ignore.
     """
     image = _recolour(resize_image(sample.image, view.size), view)
     image = crop(image, view.box, fill)
-    labels = {
-        head: crop(resize_labels(labels, view.size), view.box, IGNORE) for head, labels in sample.labels.items()
-    }
+    labels = {head: crop(resize_labels(labels, view.size), view.box, IGNORE) for head, labels in sample.labels.items()}
     if view.flipped:
         image, labels = image[:, ::-1], {head: map_[:, ::-1] for head, map_ in labels.items()}
     return image, labels

@@ -79,9 +79,7 @@ class Batches(Dataset[Batch]):
         height, width = (max(image.shape[axis] for _, image, _ in views) for axis in (0, 1))
         window = Box(0, 0, height, width)  # whole images may differ in size
         images = np.stack([crop(image, window, self.fill) for _, image, _ in views])
-        labels = {
-            head: np.stack([crop(maps[head], window, IGNORE) for _, _, maps in views]) for head in views[0][2]
-        }
+        labels = {head: np.stack([crop(maps[head], window, IGNORE) for _, _, maps in views]) for head in views[0][2]}
         return Batch(
             torch.from_numpy(images).permute(0, 3, 1, 2).float(),  # channels last in memory: faster on CPU and GPU
             {head: torch.from_numpy(maps).long() for head, maps in labels.items()},
