@@ -39,8 +39,8 @@ def infer_label_spec(paths: Sequence[str | os.PathLike[str]]) -> LabelSpec:
 
     A mask that cannot be read is passed over: reading it as a sample says so, and the check of the data set lists all.
 
-    Raises `InputError` where no mask can be read, masks with values and masks with colours are mixed, where all pixels have one value, where
-    there are more values than classes can be, and where JPEG or smoothing has invented values.
+    Raises `InputError` where no mask can be read, masks with values and masks with colours are mixed, all pixels have
+    one value, there are more values than classes can be, or JPEG or smoothing has invented values.
     """
     seen: dict[Coding, _Seen] = {"index": _Seen(), "colour": _Seen()}
     grey: list[tuple[Path, dict[int, int]]] = []  # RGB, but grey everywhere: values or colours, as the others are
