@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Progress:
     score: float | None = None
     """Validation score, on the steps that validate."""
     best: float | None = None
+    seconds: float = 0.0
+    """Time spent on the run so far, over all its sessions."""
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Position:
 
     step: int = 0
     best: float | None = None
+    seconds: float = 0.0
 
 
 def train(
@@ -71,6 +75,7 @@ def train(
     trainee, optimiser = accelerator.prepare(Trainee(network, objective), optimiser)
     accelerator.register_for_checkpointing(schedule)  # prepared, it would step once a process
     position = _resume(accelerator, states)
+    started = time.monotonic() - position.seconds
     trainee.train()
     for batch in batches(position.step, steps):
         batch = batch.to(accelerator.device)
@@ -90,6 +95,7 @@ def train(
         schedule.step()
         optimiser.zero_grad()
         position.step += 1
+        position.seconds = time.monotonic() - started
 
         score = None
         if validate and (position.step % validate_every == 0 or position.step == steps):
@@ -98,7 +104,7 @@ def train(
             trainee.train()
         better = score is not None and (position.best is None or score > position.best)
         position.best = score if better else position.best
-        progress = Progress(position.step, steps, joint_loss, rate, score, position.best)
+        progress = Progress(position.step, steps, joint_loss, rate, score, position.best, position.seconds)
         if better or (validate is None and position.step == steps):
             keep(network, progress)
         watch(progress)

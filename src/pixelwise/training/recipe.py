@@ -49,6 +49,7 @@ class Recipe(BaseModel):
     save_every: int = Field(200, ge=1, description="steps between two saved states")
     precision: Literal["no", "bf16", "fp16"] = Field("bf16", description="arithmetic of the forward pass")
     stored: Literal["float32", "float16"] = Field("float32", description="number type of the finished model's file")
+    terms: str = Field("", description="under which the finished model may be used; a sentence that travels with it")
     seed: int = 0
     workers: int = Field(1, ge=0, description="processes that prepare batches")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,7 +81,6 @@ def run(
     if accelerator.is_main_process:
         recipe.save(folder / RECIPE)
         write_text(folder / IDS, "\n".join(plan.training.names) + "\n")
-    started = time.monotonic()
 
     def tell(progress: Progress) -> None:
         watch(progress)
@@ -92,7 +90,7 @@ def run(
 
     def keep(network: Network, progress: Progress) -> None:
         if accelerator.is_main_process:
-            record = describe(plan, recipe, progress, time.monotonic() - started)
+            record = describe(plan, recipe, progress)
             spec = plan.training.label_spec
             card = model_card(plan.config, spec, record)
             checkpoint = Checkpoint(network, plan.config, spec, record, card)
@@ -125,7 +123,7 @@ def saved_recipe(folder: Path) -> Path:
     return path
 
 
-def describe(plan: Plan, recipe: Recipe, progress: Progress, seconds: float) -> dict[str, Any]:
+def describe(plan: Plan, recipe: Recipe, progress: Progress) -> dict[str, Any]:
     """How a model was made, for its config and card."""
     ids = "\n".join(sorted(plan.training.names)).encode()
     return {
@@ -136,7 +134,7 @@ def describe(plan: Plan, recipe: Recipe, progress: Progress, seconds: float) -> 
         "selection_images": 0 if plan.selection is None else len(plan.selection),
         "selection_score": progress.score,
         "step": progress.step,
-        "minutes": round(seconds / 60, 1),
+        "minutes": round(progress.seconds / 60, 1),
         "versions": {"pixelwise": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }

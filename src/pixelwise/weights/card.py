@@ -12,7 +12,7 @@ from pixelwise.weights.checkpoint import NetworkConfig
 
 
 def model_card(config: NetworkConfig, spec: LabelSpec, record: Mapping[str, Any]) -> str:
-    """The card as Markdown with the hub's YAML head. Terms of use are left for the owner of the data to write."""
+    """The card as Markdown with the hub's YAML head."""
     head = yaml.safe_dump(
         {"library_name": "pixelwise", "pipeline_tag": "image-segmentation", "tags": [config.name]}, sort_keys=False
     )
@@ -34,6 +34,7 @@ Semantic segmentation, trained with [pixelwise](https://pypi.org/project/pixelwi
 * **Started from:** {record["started_from"]}
 * **Trained on:** {record["training_images"]:,} images (SHA-256 of the sorted names: `{record["training_ids_sha256"]}`)
 * **Score:** {chosen}
+* **Terms of use:** {record["recipe"]["terms"] or "not stated"}
 * **Took:** {record["step"]} steps, {record["minutes"]} minutes on {record["machine"]}; torch {record["versions"]["torch"]}
 
 Use it: `pixelwise predict THIS_FOLDER photo.jpg --out predictions`
