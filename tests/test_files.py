@@ -11,6 +11,10 @@ import pytest
 from pixelwise.files import directory_written_beside, write_text, written_beside
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def write_half(path: Path) -> None:
     with written_beside(path) as beside:
         beside.write_text("half")
@@ -26,7 +30,7 @@ def write_half_a_directory(path: Path) -> None:
 def test_a_written_file_is_there_with_its_folders(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b" / "c.txt", "grüße\n")
     assert (tmp_path / "a" / "b" / "c.txt").read_text(encoding="utf-8") == "grüße\n"
-    assert os.listdir(tmp_path / "a" / "b") == ["c.txt"]
+    assert names_in(tmp_path / "a" / "b") == ["c.txt"]
 
 
 def test_the_name_beside_keeps_the_suffix(tmp_path: Path) -> None:
@@ -46,7 +50,7 @@ def test_an_interrupted_file_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half(tmp_path / "old.txt")
     assert (tmp_path / "old.txt").read_text() == "whole"
-    assert os.listdir(tmp_path) == ["old.txt"]
+    assert names_in(tmp_path) == ["old.txt"]
 
 
 def test_a_file_can_be_read_by_others_as_the_umask_allows(tmp_path: Path) -> None:
@@ -65,8 +69,8 @@ def test_a_directory_replaces_the_older_one_whole(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with directory_written_beside(tmp_path / "d") as beside:
             (beside / name).write_text(name)
-    assert os.listdir(tmp_path / "d") == ["two"]
-    assert os.listdir(tmp_path) == ["d"]
+    assert names_in(tmp_path / "d") == ["two"]
+    assert names_in(tmp_path) == ["d"]
 
 
 def test_an_interrupted_directory_leaves_the_older_one(tmp_path: Path) -> None:
@@ -75,4 +79,4 @@ def test_an_interrupted_directory_leaves_the_older_one(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half_a_directory(tmp_path / "d")
     assert (tmp_path / "d" / "old").read_text() == "whole"
-    assert os.listdir(tmp_path) == ["d"]
+    assert names_in(tmp_path) == ["d"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import Refuses
 
 from pixelwise.geometry import IMAGE_GRID, Box, Grid, SizeRule, crop, resize_image, resize_labels, resize_scores
-from tests.conftest import Refuses
 
 VGG_BLOCKS = (2, 2, 3, 3, 3)
 

