@@ -22,6 +22,9 @@ IGNORE = 255
 
 MAX_CLASSES = 254
 
+MAIN = "main"
+"""The head of a network, and the label map of a sample, where there is only one; `forward` gives this head."""
+
 Colour = tuple[int, int, int]
 Coding = Literal["index", "colour"]
 

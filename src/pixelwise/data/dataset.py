@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.data.sample import MAIN, Sample, read_image
+from pixelwise.data.sample import Sample, read_image
 from pixelwise.errors import InputError
 from pixelwise.label_maps import read_label_map, read_raw_labels
-from pixelwise.labels import LabelSpec
+from pixelwise.labels import MAIN, LabelSpec
 
 
 class DataSet(Protocol):

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelwise.data.dataset import DataSet, Entry, FileDataSet
-from pixelwise.data.sample import MAIN, read_image
+from pixelwise.data.sample import read_image
 from pixelwise.data.sbd import read_sbd_labels
 from pixelwise.errors import InputError
 from pixelwise.geometry import Size
 from pixelwise.label_maps import read_label_map, read_raw_labels
-from pixelwise.labels import LabelSpec
+from pixelwise.labels import MAIN, LabelSpec
 
 
 @dataclass

@@ -14,9 +14,6 @@ from PIL import Image, ImageOps
 from pixelwise.errors import InputError
 from pixelwise.label_maps import UNREADABLE
 
-MAIN = "main"
-"""The name of a network's or data set's one head, where there is one."""
-
 
 @dataclass(frozen=True)
 class ChannelSpec:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelwise.data.listing import ALL, refuse_unknown_split
-from pixelwise.data.sample import MAIN, Sample
+from pixelwise.data.sample import Sample
 from pixelwise.errors import InputError
 from pixelwise.files import directory_written_beside
 from pixelwise.label_maps import classes_of, write_label_map
-from pixelwise.labels import Colour, LabelSpec, write_classes
+from pixelwise.labels import MAIN, Colour, LabelSpec, write_classes
 
 CLASSES = ("background", "disc", "square", "triangle", "ring", "line")
 LABEL_SPEC = LabelSpec(CLASSES)

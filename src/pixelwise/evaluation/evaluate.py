@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.dataset import DataSet
-from pixelwise.data.sample import MAIN
 from pixelwise.errors import InputError
 from pixelwise.evaluation.confusion import ConfusionMatrix
 from pixelwise.inference.contracts import Predictor
+from pixelwise.labels import MAIN
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelwise.geometry import Grid, Size, SizeRule
-
-MAIN = "main"
-"""The head that `forward` gives."""
+from pixelwise.labels import MAIN
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.data.batches import Batch
-from pixelwise.labels import IGNORE
-from pixelwise.models.network import MAIN, Network
+from pixelwise.labels import IGNORE, MAIN
+from pixelwise.models.network import Network
 
 
 class Objective(Protocol):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pixelwise.geometry import IMAGE_GRID, Grid, Size
+from pixelwise.labels import MAIN
 from pixelwise.models.layers import BilinearUpsample, common_grid, crop_both, crop_to, grid_through
-from pixelwise.models.network import MAIN, Features, Outputs
+from pixelwise.models.network import Features, Outputs
 
 
 class SkipDecoder(nn.Module):
