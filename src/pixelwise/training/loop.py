@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -78,18 +79,7 @@ def train(
     started = time.monotonic() - position.seconds
     trainee.train()
     for batch in batches(position.step, steps):
-        batch = batch.to(accelerator.device)
-        places = accelerator.reduce(objective.count(batch), "sum").clamp(min=1)
-        parts = trainee(batch)  # under the accelerator's precision
-        loss = torch.stack(list(parts.values())).sum() / places
-        # Processes average their gradients, and the sum is already divided by everybody's pixels.
-        accelerator.backward(loss * accelerator.num_processes)
-        joint_loss = float(accelerator.reduce(loss.detach(), "sum"))
-        if not math.isfinite(joint_loss):
-            raise InputError(
-                f"the loss is {joint_loss} at step {position.step + 1}, batch {', '.join(batch.names)}: "
-                f"lower learning_rate, or look at these files"
-            )
+        loss = _learn(accelerator, trainee, batch.to(accelerator.device), position.step + 1)
         rate = float(schedule.get_last_lr()[0])
         optimiser.step()
         schedule.step()
@@ -104,13 +94,30 @@ def train(
             trainee.train()
         better = score is not None and (position.best is None or score > position.best)
         position.best = score if better else position.best
-        progress = Progress(position.step, steps, joint_loss, rate, score, position.best, position.seconds)
+        progress = Progress(position.step, steps, loss, rate, score, position.best, position.seconds)
         if better or (validate is None and position.step == steps):
             keep(network, progress)
         watch(progress)
         if position.step % save_every == 0 or position.step == steps:
             _save(accelerator, states, position)
     return position
+
+
+def _learn(accelerator: Accelerator, trainee: nn.Module, batch: Batch, step: int) -> float:
+    """Add a batch's gradient, and return its loss: the mean over the labelled places of all processes."""
+    objective: Objective = accelerator.unwrap_model(trainee).objective
+    places = accelerator.reduce(objective.count(batch), "sum").clamp(min=1)
+    parts = trainee(batch)  # under the accelerator's precision
+    loss = torch.stack(list(parts.values())).sum() / places
+    # Processes average their gradients, and the sum is already divided by everybody's pixels.
+    accelerator.backward(loss * accelerator.num_processes)
+    joint_loss = float(accelerator.reduce(loss.detach(), "sum"))
+    if not math.isfinite(joint_loss):
+        raise InputError(
+            f"the loss is {joint_loss} at step {step}, batch {', '.join(batch.names)}: "
+            f"lower learning_rate, or look at these files"
+        )
+    return joint_loss
 
 
 def _resume(accelerator: Accelerator, folder: Path) -> Position:
