@@ -1,5 +1,5 @@
 # Everything from nothing but Python and pip:   make demo   make test
-# Variables:  PYTHON=python3.12   VENV=/elsewhere   TORCH_INDEX=URL   WORKERS=4
+# Variables:  PYTHON=python3.12   VENV=/elsewhere   TORCH_INDEX=URL
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 # Where the CPU build of torch lies that constraints.txt pins on Linux. Asked for torch alone, and only where pip finds it
 # nowhere else (a local folder, a mirror, PyPI on macOS).
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Test processes. torch takes one thread in each (see TEST_ENV), so more processes than cores gain nothing.
-WORKERS ?= 2
-TEST_ENV := OMP_NUM_THREADS=1
+# More words for pytest, for instance  make test PYTEST="-n 2 tests/data". Several processes are not the default: two were
+# no faster than one on two cores (torch uses both by itself), and tests that measure time lose by it.
+PYTEST ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
@@ -35,10 +35,10 @@ demo: $(USER_READY)
 	@echo "The pictures are in $(CURDIR)/demo"
 
 test: $(DEV_READY)
-	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
 
 test-slow: $(DEV_READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PYTEST)
 
 check: $(DEV_READY)
 	$(BIN)/ruff check .

@@ -49,7 +49,10 @@ def test_skips_are_skips_outside_ci(tmp_path):
     assert "1 passed, 4 skipped, 1 xfailed" in output
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="one process"), pytest.param(("-n", "2"), id="two processes", marks=pytest.mark.slow)],
+)
 def test_unlisted_skips_fail_in_ci(tmp_path, options):
     code, output = run(tmp_path, ci="true", allowed="tests/test_module.py  # optional", options=options)
     assert code == 1

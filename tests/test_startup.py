@@ -25,25 +25,29 @@ COMMANDS = {
 }
 
 
-def quickest(command: list[str]) -> float:
-    """The least of several wall-clock times in seconds: what the command takes when nothing else runs."""
-    times = []
+def quickest(command: list[str]) -> tuple[float, float]:
+    """The least of several runs, in seconds: wall-clock time, and processor time of the process and its children."""
+    walls, processors = [], []
     for _ in range(RUNS):
-        begin = time.perf_counter()
+        wall, before = time.perf_counter(), os.times()
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-        times.append(time.perf_counter() - begin)
-    return min(times)
+        after = os.times()
+        walls.append(time.perf_counter() - wall)
+        processors.append(after.children_user - before.children_user + after.children_system - before.children_system)
+    return min(walls), min(processors)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_start_is_quick(name):
     subprocess.run(COMMANDS[name], check=True, capture_output=True, timeout=60)  # the first run writes bytecode
-    seconds = []
-    for _ in range(ATTEMPTS):  # a machine that is busy for some seconds is no defect of ours
-        seconds.append(quickest(COMMANDS[name]))
-        if seconds[-1] <= LIMIT_SECONDS:
+    for _ in range(ATTEMPTS):
+        wall, processor = quickest(COMMANDS[name])
+        if wall <= LIMIT_SECONDS:
             return
-    pytest.fail(f"{name}: {min(seconds):.2f} s at best in {ATTEMPTS * RUNS} runs, at most {LIMIT_SECONDS} s")
+    # On a machine with more to do than cores, waiting for a core is no defect of ours.
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1):
+        wall = processor
+    assert wall <= LIMIT_SECONDS, f"{name}: at best {wall:.2f} s"
 
 
 def modules_after(code: str) -> set[str]:
