@@ -16,7 +16,7 @@ from pixelwise.labels import IGNORE, LabelSpec
 
 FEW_IMAGES = 3
 FEW_SHARE = 0.01
-"""A class in fewer images than this, or in a smaller share of them, is hardly learned."""
+"""A class in fewer images than this, or in a smaller share of them, is hardly learned (unless it is in half of all)."""
 
 MANY_STRANGE_VALUES = 20
 """From this many values that are no class on, they are not labels but noise."""
@@ -132,25 +132,15 @@ def _problems(split: str, samples: Sequence[Inspected], spec: LabelSpec) -> Iter
     yield from _strange_values(split, samples, spec)
     yield from (Problem("error", text) for sample in samples for text in sample.errors)
     yield from _class_problems(split, samples, spec)
-    yield from _counted(
-        split,
-        (
-            ("images have only ignored pixels: they teach nothing; remove them", [s for s in samples if _is_blank(s)]),
-            ("masks are JPEG files, which blurs values: export them again as PNG", [s for s in samples if s.jpeg]),
-            (
-                "masks are colour pictures of grey values: they are read as values; better save them as 8-bit grey PNG",
-                [s for s in samples if s.grey_rgb],
-            ),
-            ("images have no label map", [s for s in samples if s.pixels is None and not s.errors]),
-        ),
-    )
+    for text, some in (
+        ("images with only ignored pixels, which teach nothing: remove them", [s for s in samples if _is_blank(s)]),
+        ("masks saved as JPEG, which blurs values: export them again as PNG", [s for s in samples if s.jpeg]),
+        ("masks saved as colour pictures, but grey: they are read as values", [s for s in samples if s.grey_rgb]),
+        ("images without a label map", [s for s in samples if s.pixels is None and not s.errors]),
+    ):
+        if some:
+            yield Problem("warning", f"{split}: {text}; {len(some):,} of {len(samples):,}, first {some[0].name}")
     yield from _twins(split, samples)
-
-
-def _counted(split: str, kinds: Sequence[tuple[str, Sequence[Inspected]]]) -> Iterator[Problem]:
-    for text, samples in kinds:
-        if samples:
-            yield Problem("warning", f"{split}: {len(samples)} {text} (first {samples[0].name})")
 
 
 def _is_blank(sample: Inspected) -> bool:
@@ -165,10 +155,8 @@ def _strange_values(split: str, samples: Sequence[Inspected], spec: LabelSpec) -
     pixels: Counter[int] = Counter()
     for sample in bad:
         pixels.update(sample.strange)
-    yield Problem(
-        "error",
-        f"{split}: {len(bad)} masks hold values that are no class: {_histogram(pixels, spec)}; {_cause(pixels, spec, samples)}",
-    )
+    found = f"values that are no class in {len(bad):,} of {len(samples):,} masks: {_histogram(pixels, spec)}"
+    yield Problem("error", f"{split}: {found}; {_cause(pixels, spec, samples)}")
     for sample in bad:
         yield Problem(
             "error", f"{sample.name}: its mask holds values that are no class: {_histogram(sample.strange, spec)}"
@@ -207,9 +195,9 @@ def _class_problems(split: str, samples: Sequence[Inspected], spec: LabelSpec) -
             f"write '255 {unseen[0]}' into classes.txt",
         )
     elif unseen:
-        yield Problem("warning", f"{split}: {len(unseen)} classes never occur: {', '.join(unseen)}")
+        yield Problem("warning", f"{split}: classes that never occur: {', '.join(unseen)}")
     for share in shares:
-        if 0 < share.images < max(FEW_IMAGES, FEW_SHARE * labelled):
+        if 0 < share.images < min(max(FEW_IMAGES, FEW_SHARE * labelled), labelled / 2):
             yield Problem("warning", f"{split}: '{share.name}' is in only {share.images} of {labelled} images")
 
 

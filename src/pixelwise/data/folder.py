@@ -58,8 +58,8 @@ class _Matched:
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each kind of file that was passed over."""
-        kinds = (("images have no mask", self.images_alone), ("masks have no image", self.masks_alone))
-        return tuple(f"{len(paths)} {kind} and are left out, first {paths[0]}" for kind, paths in kinds if paths)
+        kinds = (("images without a mask", self.images_alone), ("masks without an image", self.masks_alone))
+        return tuple(f"{kind}, left out: {len(paths):,}, first {paths[0]}" for kind, paths in kinds if paths)
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ def _lists(root: Path) -> dict[str, tuple[str, ...]]:
     """The lists in `splits/`, or else those in the root that are called as splits are (other texts may lie there)."""
     if lists := read_lists(root / "splits"):
         return {SPLIT_WORDS.get(name, name): ids for name, ids in lists.items()}
-    files = {split: root / f"{word}.txt" for word, split in SPLIT_WORDS.items()}
-    return {split: read_list(path) for split, path in files.items() if path.is_file()}
+    there = {word: root / f"{word}.txt" for word in SPLIT_WORDS if (root / f"{word}.txt").is_file()}
+    return {SPLIT_WORDS[word]: read_list(path) for word, path in there.items()}
 
 
 def _resolve(line: str, names: Mapping[str, Entry]) -> str:
