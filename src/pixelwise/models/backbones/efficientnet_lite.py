@@ -120,10 +120,11 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _same_convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """TensorFlow's 'SAME' padding, fixed so that it holds for every size.
+    """TensorFlow's 'SAME' padding as it is for even sides, the only ones that the weights were trained on, for every size.
 
     It puts floor((k - s) / 2) cells before the first one. Behind the last one it puts what the size asks for; always
-    putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for odd sides too.
+    putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for odd sides too. There,
+    TensorFlow would put one cell more before the first one, and where a cell lies would depend on the image's size.
     """
     if stride == 1:
         return [nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=False)]
