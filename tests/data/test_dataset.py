@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Refuses
 from tests.data.pictures import save_image, save_mask
 
-from pixelwise.data.dataset import Entry, FileDataSet, hold_out, stable_fraction
+from pixelwise.data.dataset import Entry, FileDataSet, hashed_part, hold_out, stable_fraction
 from pixelwise.labels import LabelSpec
 
 
@@ -50,11 +50,11 @@ def test_nothing_is_no_data_set(refuses: Refuses) -> None:
 
 
 def test_the_fraction_of_a_name_is_the_same_everywhere() -> None:
-    assert stable_fraction("2007_000032") == pytest.approx(0.4091523772533751)  # the first 8 of `sha256sum`
+    assert stable_fraction("2007_000032", "val") == pytest.approx(0.33752467670756003)  # the first 8 of `sha256sum`
 
 
 def test_fractions_spread_evenly() -> None:
-    fractions = sorted(stable_fraction(f"image_{number}") for number in range(1000))
+    fractions = sorted(stable_fraction(f"image_{number}", "val") for number in range(1000))
     assert all(abs(fraction - (i + 0.5) / 1000) < 0.05 for i, fraction in enumerate(fractions))
 
 
@@ -68,6 +68,18 @@ def test_more_samples_move_none_across() -> None:
     assert set(rest.names) <= set(more_rest.names)
 
 
-def test_too_few_samples_to_hold_any_out(data: FileDataSet, refuses: Refuses) -> None:
-    with refuses("cannot hold 0% of 3 images out", "got 0", "add images"):
-        hold_out(data, 1e-9)
+def test_what_one_split_leaves_over_can_be_split_again() -> None:
+    names = [f"{i}" for i in range(300)]
+    left = [name for name in names if name not in hashed_part(names, 0.1, "val")]
+    assert hashed_part(left, 0.1, "val") == (min(left, key=lambda name: stable_fraction(name, "val")),)
+    assert 15 < len(hashed_part(left, 0.1, "selection")) < 45
+
+
+def test_of_few_samples_one_is_held_out(data: FileDataSet) -> None:
+    rest, held = hold_out(data, 1e-9)
+    assert (len(rest), len(held)) == (len(data) - 1, 1)
+
+
+def test_nothing_can_be_held_out_of_one(data: FileDataSet, refuses: Refuses) -> None:
+    with refuses("cannot hold 10% of 1 images out", "add images", "hold_out=0"):
+        hold_out(data.subset(data.names[:1]), 0.1)

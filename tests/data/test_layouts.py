@@ -54,6 +54,7 @@ def test_the_generated_set_is_a_word() -> None:
     assert open_data("shapes") == Shapes()
     assert len(open_data("shapes:10", "val")) == 2
     assert splits_of("shapes:10") == ("train", "val")
+    assert splits_of("shapes:3") == ("train",)
     recognised = recognise_layout("shapes:10")
     assert recognised.layout == "shapes"
     assert "10 images of 120 x 160" in recognised.sentence

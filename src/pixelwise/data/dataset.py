@@ -102,21 +102,33 @@ class FileDataSet:
         return replace(self, label_spec=self.label_spec.subset(names))
 
 
-def stable_fraction(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone, the same on every machine and in every version."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+def stable_fraction(name: str, purpose: str) -> float:
+    """A number in [0, 1) that depends on the name and the purpose alone, the same on every machine and in every version.
+
+    Different purposes draw independently: what one split leaves over can be split again.
+    """
+    return int.from_bytes(hashlib.sha256(f"{purpose}:{name}".encode()).digest()[:8], "big") / 2**64
+
+
+def hashed_part(names: Sequence[str], fraction: float, purpose: str) -> tuple[str, ...]:
+    """The names whose stable hash is below `fraction`, in their order; of two names or more at least one, the lowest.
+
+    Adding or removing other names moves none across, but for that one.
+    """
+    drawn = {name: stable_fraction(name, purpose) for name in names}
+    lowest = min(drawn, key=lambda name: drawn[name]) if len(names) > 1 else None
+    return tuple(name for name in names if drawn[name] < fraction or name == lowest)
 
 
 def hold_out(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
     """Split a data set by the stable hash of its names: (the rest, the `fraction` held out).
 
-    Adding or removing other samples moves none across. Raises `InputError` where one part would be empty.
+    Raises `InputError` where one part would be empty.
     """
-    held = [name for name in data.names if stable_fraction(name) < fraction]
+    held = hashed_part(data.names, fraction, "selection")
     if not held or len(held) == len(data):
         raise InputError(
-            f"cannot hold {fraction:.0%} of {len(data)} images out for selection: got {len(held)}; "
-            f"add images, or a val split"
+            f"cannot hold {fraction:.0%} of {len(data)} images out for selection: add images, or train with hold_out=0"
         )
     apart = set(held)
     return data.subset([name for name in data.names if name not in apart]), data.subset(held)

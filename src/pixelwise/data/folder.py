@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pixelwise.data.dataset import Entry, FileDataSet, stable_fraction
+from pixelwise.data.dataset import Entry, FileDataSet, hashed_part
 from pixelwise.data.infer import infer_label_spec
 from pixelwise.data.listing import (
     ALL,
@@ -35,7 +35,7 @@ SPLIT_WORDS = {word: word for word in ("train", "val", "test", "trainval")} | {
 """Folders and lists that are splits, and what the split is then called."""
 
 HELD_OUT = 0.1
-"""The share of a folder without splits that is `val`: names with `stable_fraction(name) < 0.1`; the rest is `train`."""
+"""The share of a folder without splits that is `val`: see `hashed_part`; the rest is `train`."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,9 @@ def read_folder(root: str | os.PathLike[str], split: str | None) -> FileDataSet:
 
 
 def folder_splits(root: Path) -> tuple[str, ...]:
-    """The splits that `read_folder` finds."""
-    return tuple(_splits(root, _match_all(root, _pairs(root))).names)
+    """The splits that `read_folder` finds, without empty ones: one image has no `val`."""
+    splits = _splits(root, _match_all(root, _pairs(root)))
+    return tuple(split for split, names in splits.names.items() if names)
 
 
 def recognise_folder(root: Path) -> str | None:
@@ -211,9 +212,10 @@ def _splits(root: Path, matched: _Matched) -> _Splits:
     if lists := _lists(root):
         resolved = {split: tuple(_resolve(line, matched.entries) for line in lines) for split, lines in lists.items()}
         return _Splits(resolved, "list files")
-    held = {name for name in names if stable_fraction(name) < HELD_OUT}
-    rest = tuple(name for name in names if name not in held)
-    return _Splits({"train": rest, "val": tuple(name for name in names if name in held)}, "a stable hash of the names")
+    held = hashed_part(names, HELD_OUT, "val")
+    apart = set(held)
+    rest = tuple(name for name in names if name not in apart)
+    return _Splits({"train": rest, "val": held}, "a stable hash of the names")
 
 
 def _lists(root: Path) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from pixelwise.data.camvid import camvid_splits, read_camvid, recognise_camvid
 from pixelwise.data.dataset import DataSet
 from pixelwise.data.folder import folder_splits, read_folder, recognise_folder
-from pixelwise.data.shapes import SPLITS, Shapes
+from pixelwise.data.shapes import Shapes
 from pixelwise.data.voc import read_voc, recognise_voc, voc_splits
 from pixelwise.errors import InputError, unknown_name
 
@@ -72,7 +72,7 @@ def splits_of(root: Root, *, layout: str = "auto", sbd: Root | None = None) -> t
         case "folder":
             return folder_splits(Path(root))
         case "shapes":
-            return SPLITS
+            return _shapes(root).splits
 
 
 def recognise_layout(root: Root) -> Recognised:

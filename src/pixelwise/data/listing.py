@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -51,10 +52,8 @@ def read_list(path: Path) -> tuple[str, ...]:
     ids = tuple(stripped for line in lines if (stripped := line.strip()))
     if not ids:
         raise InputError(f"{path}: the list is empty; write one id a line, or remove the file")
-    if len(set(ids)) < len(ids):
-        seen: set[str] = set()
-        twice = next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InputError(f"{path}: lists {len(ids) - len(set(ids))} ids twice, first {twice}; keep one line each")
+    if twice := [name for name, count in Counter(ids).items() if count > 1]:
+        raise InputError(f"{path}: lists {len(twice)} ids twice, first {twice[0]}; keep one line each")
     return ids
 
 

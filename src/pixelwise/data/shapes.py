@@ -71,6 +71,9 @@ class Shapes:
         """The samples' names, in the data set's order."""
         return tuple(map(_name, self._indexes))
 
+    def _indexes_of(self, split: str) -> tuple[int, ...]:
+        return tuple(i for i in self._indexes if (i % VAL_EVERY == VAL_EVERY - 1) == (split == "val"))
+
     @property
     def _indexes(self) -> tuple[int, ...]:
         assert self.indexes is not None
@@ -87,12 +90,17 @@ class Shapes:
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold any of these samples."""
+        return tuple(split for split in SPLITS if self._indexes_of(split))
+
     def split(self, split: str | None) -> Shapes:
         """The part `train` or `val` (every fifth); all of it for None and "all". `InputError` for another name."""
         if split is None or split == ALL:
             return self
         refuse_unknown_split("shapes", split, SPLITS)
-        kept = tuple(i for i in self._indexes if (i % VAL_EVERY == VAL_EVERY - 1) == (split == "val"))
+        kept = self._indexes_of(split)
         if not kept:
             raise InputError(f"shapes:{self.count} has no image in '{split}'; ask for at least {VAL_EVERY}")
         return replace(self, indexes=kept)
@@ -122,20 +130,12 @@ class Shapes:
                 Image.fromarray(sample.image).save(beside / "images" / f"{sample.name}.png")
                 write_label_map(beside / "masks" / f"{sample.name}.png", sample.labels[MAIN], self.label_spec)
             write_classes(beside / "classes.txt", self.label_spec)
-            _write_lists(beside, self)
+            for split in self.splits:
+                (beside / f"{split}.txt").write_text("\n".join(self.split(split).names) + "\n", encoding="utf-8")
 
 
 def _name(index: int) -> str:
     return f"shapes_{index:05d}"
-
-
-def _write_lists(root: Path, data: Shapes) -> None:
-    for split in SPLITS:
-        try:
-            names = data.split(split).names
-        except InputError:  # too few for this split: then there is no list of it
-            continue
-        (root / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
 def _draw(
