@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.geometry import IMAGE_GRID, Grid
+from pixelwise.labels import MAIN
 from pixelwise.models.decoders.skip import SkipDecoder
 from pixelwise.models.layers import BilinearUpsample, common_grid
-from pixelwise.models.network import MAIN, Network
+from pixelwise.models.network import Network
 from pixelwise.models.published import create_model, list_models
 
 CLASSES = 5
@@ -76,7 +77,7 @@ def test_forward_is_outputs_then_upsample(name: str) -> None:
 @pytest.mark.parametrize("stride", [32, 16, 8])
 def test_fcns_are_called_by_the_stride_of_their_scores(stride: int) -> None:
     for name in list_models(f"fcn{stride}s_*"):
-        decoder = full_size(name).decoder
+        decoder = narrow(name).decoder
         assert isinstance(decoder, SkipDecoder)
         assert decoder.grid.scale == stride
 

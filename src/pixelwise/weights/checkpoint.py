@@ -85,9 +85,11 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
         label_spec = LabelSpec.from_json(config["labels"])
         network_config = NetworkConfig(config["network"]["name"], len(label_spec), config["network"]["options"])
         record = config["record"]
-    except (KeyError, TypeError) as error:
+        network = network_config.build()
+    except KeyError as error:
         raise InputError(f"{folder / CONFIG}: not a model's config, it lacks {error}") from error
-    network = network_config.build()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder / CONFIG}: no model can be built from it ({error})") from error
     try:
         state = load_file(folder / WEIGHTS)
     except Exception as error:  # safetensors raises its own kinds for damage

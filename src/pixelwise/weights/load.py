@@ -36,19 +36,25 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 def load_named(module: nn.Module, state: Mapping[str, Tensor], names: Mapping[str, str | None], where: str) -> None:
     """Copy `state` into `module`. `names` maps each foreign name to ours, or to None: known, and dropped.
 
-    Raises `InputError` if a foreign name is unknown, a parameter of ours stays uncovered, or a shape differs.
+    Raises `InputError` if a foreign name is unknown, a parameter of ours is covered twice or not at all, or a shape
+    differs; then nothing is copied.
     """
     if unknown := [name for name in state if name not in names]:
         raise InputError(f"{where}: holds weights this network does not know, first '{unknown[0]}' of {len(unknown)}")
-    ours = {names[name]: tensor for name, tensor in state.items() if names[name] is not None}
-    own = module.state_dict()
+    own, ours = module.state_dict(), dict[str, Tensor]()
+    for foreign, tensor in state.items():
+        name = names[foreign]
+        if name is None:
+            continue
+        if name in ours:
+            raise InputError(f"{where}: holds the weights '{name}' twice, again as '{foreign}'")
+        ours[name] = tensor
     if missing := [name for name in own if name not in ours and not name.endswith("num_batches_tracked")]:
         raise InputError(f"{where}: lacks weights of this network, first '{missing[0]}' of {len(missing)}")
     for name, tensor in ours.items():
-        assert name is not None
         if own[name].shape != tensor.shape:
             raise InputError(f"{where}: '{name}' should be {tuple(own[name].shape)}, got {tuple(tensor.shape)}")
-    module.load_state_dict({**own, **{str(name): tensor for name, tensor in ours.items()}}, strict=True)
+    module.load_state_dict({**own, **ours}, strict=True)
 
 
 def load_imagenet(network: Network) -> str:
