@@ -80,3 +80,21 @@ def test_an_interrupted_directory_leaves_the_older_one(tmp_path: Path) -> None:
         write_half_a_directory(tmp_path / "d")
     assert (tmp_path / "d" / "old").read_text() == "whole"
     assert names_in(tmp_path) == ["d"]
+
+
+def test_a_directory_that_cannot_be_moved_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    final = tmp_path / "model"
+    with directory_written_beside(final) as beside:
+        (beside / "weights").write_text("old")
+    rename = os.replace
+
+    def full_disk(source: Path, target: Path) -> None:
+        if (Path(source) / "weights").read_text() == "new":
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space left"), directory_written_beside(final) as beside:
+        (beside / "weights").write_text("new")
+    assert (final / "weights").read_text() == "old"
+    assert names_in(tmp_path) == ["model"]

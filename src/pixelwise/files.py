@@ -42,10 +42,15 @@ def directory_written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.chmod(0o777 & ~_umask())
         if final.exists():
             os.replace(final, retired)  # a directory cannot be renamed onto a full one
-        os.replace(beside, final)
+        try:
+            os.replace(beside, final)
+        except OSError:
+            if retired.exists():
+                os.replace(retired, final)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
