@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pixelwise.data.augment import Augmentation, apply_view, draw_view
 from pixelwise.data.dataset import DataSet
+from pixelwise.errors import InputError
 from pixelwise.geometry import Box, crop
 from pixelwise.labels import IGNORE
 
@@ -63,10 +64,17 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         return self._collate([self._view(number * self.batch_size + place) for place in self.positions_in_batch])
 
-    def loader(self, start: int, stop: int, *, workers: int, pin: bool = False) -> Iterable[Batch]:
-        """Batches `start` to `stop - 1` in order, made ahead of time by `workers` processes."""
+    def loader(self, start: int, stop: int, *, workers: int, pin: bool = False) -> Iterator[Batch]:
+        """Batches `start` to `stop - 1` in order, made ahead of time by `workers` processes.
+
+        Raises `InputError` for a sample that cannot be read, when its batch is due.
+        """
         numbers = range(start, stop)
-        return DataLoader(self, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin)
+        answers = DataLoader(_Answers(self), batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin)
+        for answer in answers:
+            if isinstance(answer, InputError):
+                raise answer
+            yield answer
 
     def _view(self, position: int) -> tuple[str, NDArray, dict[str, NDArray[np.uint8]]]:
         turn, place = divmod(position, len(self.data))
@@ -85,3 +93,16 @@ class Batches(Dataset[Batch]):
             {head: torch.from_numpy(maps).long() for head, maps in labels.items()},
             tuple(name for name, _, _ in views),
         )
+
+
+class _Answers(Dataset[Batch | InputError]):
+    """Batches, or the error instead: raised in a worker process it would arrive with that process's whole traceback."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, number: int) -> Batch | InputError:
+        try:
+            return self.batches[number]
+        except InputError as error:
+            return error

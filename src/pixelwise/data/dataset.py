@@ -82,7 +82,11 @@ class FileDataSet:
         entry = self.entries[index]
         labels = {} if entry.labels is None else {MAIN: _read_labels(entry.labels, self.label_spec)}
         instances = None if entry.instances is None else _read_instances(entry.instances)
-        return Sample(entry.name, read_image(entry.image), labels, instances)
+        image = read_image(entry.image)
+        try:
+            return Sample(entry.name, image, labels, instances)
+        except InputError as error:  # a sample knows its name only
+            raise InputError(f"{entry.labels}: {error}") from error
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

@@ -27,10 +27,13 @@ def create_model(name: str, classes: int, **options: Any) -> Network:
         raise InputError(f"a network needs at least 1 class, got {classes}")
     try:
         return _NETWORKS[name](classes, **options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
+    except (TypeError, ValueError) as error:
+        if not options or isinstance(error, InputError):
             raise
-        raise InputError(f"network '{name}' has no such option: {str(error).split('argument')[-1].strip()}") from error
+        if "unexpected keyword" in str(error):
+            option = str(error).split("argument")[-1].strip()
+            raise InputError(f"network '{name}' has no such option: {option}") from error
+        raise InputError(f"network '{name}' cannot be built with the options {options} ({error})") from error
 
 
 def list_models(pattern: str = "*") -> list[str]:
