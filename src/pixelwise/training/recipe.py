@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from pixelwise.data.augment import Augmentation
 from pixelwise.errors import InputError, unknown_name
@@ -47,11 +47,20 @@ class Recipe(BaseModel):
     hold_out: float = Field(0.1, ge=0, lt=1, description="part of the training split kept for selection; 0 keeps none")
     validate_every: int = Field(500, ge=1, description="steps between two looks at the selection images")
     save_every: int = Field(200, ge=1, description="steps between two saved states")
-    precision: Literal["no", "bf16", "fp16"] = Field("bf16", description="arithmetic of the forward pass")
+    precision: Annotated[
+        Literal["no", "bf16", "fp16"], BeforeValidator(lambda value: "no" if value is False else value)
+    ] = Field("bf16", description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false)")
     stored: Literal["float32", "float16"] = Field("float32", description="number type of the finished model's file")
     terms: str = Field("", description="under which the finished model may be used; a sentence that travels with it")
     seed: int = 0
     workers: int = Field(1, ge=0, description="processes that prepare batches")
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_rises(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError("expected two factors, 0 < smallest <= largest")
+        return scale
 
     def augmentation(self) -> Augmentation:
         """The part of the recipe that the data room understands."""
@@ -73,24 +82,28 @@ def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] 
 
     Raises `InputError`, one line, for unknown names and keys ("did you mean") and for values of the wrong kind.
     """
-    where, values = "recipe", {}
+    where, values, changed = "recipe", dict[str, Any](), set[str]()
     if name is not None:
         path = _find(name)
         where, values = str(path), _read_yaml(path)
     for word in overrides:
         key, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"expected key=value, got '{word}'")
-        values[key] = yaml.safe_load(value)
+        if not (key and equals):
+            raise InputError(f"expected key=value, such as steps=500, got '{word}'")
+        values[key] = _yaml(value, where=f"'{word}'")
+        changed.add(key)
     for key in values:
         if key not in Recipe.model_fields:
-            raise unknown_name("recipe key", key, Recipe.model_fields)
+            raise unknown_name("recipe key", str(key), Recipe.model_fields)
     try:
         return Recipe(**values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: '{key}': {first['msg']}, got {first['input']!r}") from error
+        place = "" if str(first["loc"][0]) in changed else f"{where}: "
+        wanted = "expected a list, such as [a, b]" if first["type"] == "tuple_type" else first["msg"]
+        wanted = wanted.removeprefix("Value error, ")
+        raise InputError(f"{place}recipe key '{key}': {wanted}, got {first['input']!r}") from error
 
 
 def _find(name: str | os.PathLike[str]) -> Path:
@@ -107,9 +120,17 @@ def _find(name: str | os.PathLike[str]) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable text file ({error})") from error
+    values = _yaml(text, where=str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected 'key: value' lines, got {type(values).__name__}")
     return values
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
+        raise InputError(f"{where}: not readable as YAML ({' '.join(str(error).split())})") from error
