@@ -70,7 +70,10 @@ class Batches(Dataset[Batch]):
         Raises `InputError` for a sample that cannot be read, when its batch is due.
         """
         numbers = range(start, stop)
-        answers = DataLoader(_Answers(self), batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin)
+        answers = DataLoader(
+            _Answers(self), batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin,
+            generator=torch.Generator(),  # a loader draws a seed for its workers: not from what dropout draws from
+        )  # fmt: skip
         for answer in answers:
             if isinstance(answer, InputError):
                 raise answer
