@@ -12,6 +12,7 @@ from typing import Any
 
 import accelerate
 import torch
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 
 from pixelwise.data.batches import Batches
@@ -70,6 +71,7 @@ def run(
 
     `score(network, data)` rates a network on the selection samples, larger is better; `watch` is told of every step.
     """
+    AcceleratorState._reset_state()  # it is one a process: an earlier run there may have had another precision
     accelerator = accelerate.Accelerator(mixed_precision=recipe.precision)
     network = plan.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = parameter_groups(network, recipe.learning_rate, recipe.weight_decay, backbone_rate=recipe.backbone_rate)
