@@ -128,8 +128,9 @@ def _resume(accelerator: Accelerator, folder: Path) -> Position:
         accelerator.load_state(str(saved[-1]))
         return Position(**json.loads((saved[-1] / "position.json").read_text()))
     except Exception as error:  # damaged files fail in as many ways as there are formats
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{saved[-1]}: cannot be resumed ({error}); delete it to go on from the state before"
+            f"{saved[-1]}: cannot be resumed ({reason}); delete it to go on from the state before, or from the start"
         ) from error
 
 
