@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # nowhere else (a local folder, a mirror, PyPI on macOS).
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # More words for pytest, for instance  make test PYTEST="-n 2 tests/data". Several processes are not the default: two were
-# no faster than one on two cores (torch uses both by itself), and tests that measure time lose by it.
+# no faster than one when last measured, on two busy cores (torch uses both by itself), and tests that measure time lose by it.
 PYTEST ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
