@@ -23,6 +23,9 @@ from pixelwise.files import write_text
 from pixelwise.models.network import Network
 from pixelwise.training.objectives import Objective, Trainee
 
+BLANK_STEPS = 50
+"""After so many batches without one labelled pixel it is no accident."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -71,15 +74,22 @@ def train(
     `batches(start, stop)` yields the batches of those steps. `validate` gives the score to select by (larger is
     better); `keep` stores the network: whenever the score is the best so far, or at the end where nothing validates.
     `watch` is told of every step.
-    Raises `InputError` with the step and the names of the batch if the loss is not finite.
+    Raises `InputError` with the step and the names of the batch if the loss is not finite, and if no pixel of the first
+    `BLANK_STEPS` batches is labelled.
     """
     trainee, optimiser = accelerator.prepare(Trainee(network, objective), optimiser)
     accelerator.register_for_checkpointing(schedule)  # prepared, it would step once a process
     position = _resume(accelerator, states)
-    started = time.monotonic() - position.seconds
+    started, labelled = time.monotonic() - position.seconds, 0
     trainee.train()
     for batch in batches(position.step, steps):
-        loss = _learn(accelerator, trainee, batch.to(accelerator.device), position.step + 1)
+        loss, places = _learn(accelerator, trainee, batch.to(accelerator.device), position.step + 1)
+        labelled += places
+        if not labelled and position.step + 1 == min(steps, BLANK_STEPS):
+            raise InputError(
+                f"no labelled pixel in the {position.step + 1} batches up to now, {', '.join(batch.names)} among them: "
+                f"their masks are ignored everywhere; `pixelwise check` says more"
+            )
         rate = float(schedule.get_last_lr()[0])
         optimiser.step()
         schedule.step()
@@ -103,12 +113,12 @@ def train(
     return position
 
 
-def _learn(accelerator: Accelerator, trainee: nn.Module, batch: Batch, step: int) -> float:
-    """Add a batch's gradient, and return its loss: the mean over the labelled places of all processes."""
+def _learn(accelerator: Accelerator, trainee: nn.Module, batch: Batch, step: int) -> tuple[float, int]:
+    """Add a batch's gradient, and return its loss, the mean over the labelled places of all processes, and their number."""
     objective: Objective = accelerator.unwrap_model(trainee).objective
-    places = accelerator.reduce(objective.count(batch), "sum").clamp(min=1)
+    places = accelerator.reduce(objective.count(batch), "sum")
     parts = trainee(batch)  # under the accelerator's precision
-    loss = torch.stack(list(parts.values())).sum() / places
+    loss = torch.stack(list(parts.values())).sum() / places.clamp(min=1)
     # Processes average their gradients, and the sum is already divided by everybody's pixels.
     accelerator.backward(loss * accelerator.num_processes)
     joint_loss = float(accelerator.reduce(loss.detach(), "sum"))
@@ -117,7 +127,7 @@ def _learn(accelerator: Accelerator, trainee: nn.Module, batch: Batch, step: int
             f"the loss is {joint_loss} at step {step}, batch {', '.join(batch.names)}: "
             f"lower learning_rate, or look at these files"
         )
-    return joint_loss
+    return joint_loss, int(places)
 
 
 def _resume(accelerator: Accelerator, folder: Path) -> Position:

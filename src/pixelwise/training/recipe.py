@@ -89,7 +89,7 @@ def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] 
     for word in overrides:
         key, equals, value = word.partition("=")
         if not (key and equals):
-            raise InputError(f"expected key=value, such as steps=500, got '{word}'")
+            raise InputError(f"expected key=value, got '{word}'; write for example steps=500")
         values[key] = _yaml(value, where=f"'{word}'")
         changed.add(key)
     for key in values:

@@ -121,8 +121,25 @@ def saved_recipe(folder: Path) -> Path:
     """The recipe of a run that is to go on; raises `InputError` where `folder` holds none."""
     path = folder / RECIPE
     if not path.is_file():
-        raise InputError(f"{folder}: no run to resume here, it holds no {RECIPE}")
+        raise InputError(f"{folder}: no run to resume here, it holds no {RECIPE}; give the folder of a run")
     return path
+
+
+def samples_gone(folder: Path, data: DataSet) -> list[str]:
+    """The samples that the run in `folder` has learned from and `data` does not hold.
+
+    Raises `InputError` if `data` holds samples that the run does not know: then it is another data set or split.
+    """
+    path = folder / IDS
+    if not path.is_file():
+        return []
+    known = path.read_text(encoding="utf-8").splitlines()
+    if new := set(data.names).difference(known):
+        raise InputError(
+            f"{folder}: the run learns from other images, {len(new)} of these {len(data)} are new to it, first {min(new)}; "
+            f"resume it with the data set, split and layout it began with"
+        )
+    return sorted(set(known).difference(data.names))
 
 
 def describe(plan: Plan, recipe: Recipe, progress: Progress) -> dict[str, Any]:
