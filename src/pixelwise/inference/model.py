@@ -170,7 +170,8 @@ def _as_rgb(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, Image.Image):
         return np.asarray(picture.convert("RGB"))
     array = np.asarray(picture)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
         raise InputError(
             f"expected a picture (H, W, 3) uint8, got {array.shape} {array.dtype}; scale it to 0..255 first"
         )

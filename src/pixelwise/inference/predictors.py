@@ -23,8 +23,9 @@ class WholeImage:
         size = image.shape[0], image.shape[1]
         shrunk = self.network.sizes.shrunk(size)
         padded = self.network.sizes.padded(shrunk)
-        given = crop(resize_image(image, shrunk), Box(0, 0, *padded), self.network.fill)
-        tensor = torch.from_numpy(given).to(self.device).permute(2, 0, 1)[None].float()
+        real = image.astype(np.float32)  # so that neither the shrunken pixels nor the fill are rounded
+        given = crop(resize_image(real, shrunk), Box(0, 0, *padded), self.network.fill)
+        tensor = torch.from_numpy(given).to(self.device).permute(2, 0, 1)[None]
         with torch.inference_mode():
             scores = self.network(tensor)[0, :, : shrunk[0], : shrunk[1]].float().cpu().numpy()
         return resize_scores(scores, size)
