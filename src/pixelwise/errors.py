@@ -41,3 +41,13 @@ def import_extra(module: str, extra: str) -> ModuleType:
             f"this needs the package '{module.split('.')[0]}', which is not installed: "
             f"run  pip install 'pixelwise[{extra}]'"
         ) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of Python, NumPy or torch says that memory is full, here or on the GPU."""
+    # torch's own class by name, for torch need not be there; its CPU allocator raises a plain RuntimeError
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from pixelwise.cli.display import progress
-from pixelwise.cli.options import DataArgument, JsonOption, LayoutOption, SbdOption, open_announced
+from pixelwise.cli.options import DataArgument, JsonOption, LayoutOption, SbdOption, announce_layout, open_announced
 
 if TYPE_CHECKING:
     from pixelwise.data.check import Report
@@ -32,6 +31,7 @@ def check(
     from pixelwise.data.check import check as check_data
     from pixelwise.data.layouts import splits_of
 
+    layout = announce_layout(data, layout)
     names = [name for name in SPLITS if name in splits_of(data, layout=layout, sbd=sbd)]
     splits = {name: open_announced(data, name, layout, sbd) for name in names}
     splits = splits or {"all": open_announced(data, None, layout, sbd)}
@@ -39,7 +39,8 @@ def check(
         report = check_data(splits, progress=lambda done, _: advance(done, ""))
     print(json.dumps(report.to_json()) if as_json else text(report, data))
     if report.errors:
-        print(f"pixelwise: {len(report.errors)} errors in {Path(data).name}", file=sys.stderr)
+        count = len(report.errors)
+        print(f"pixelwise: {data}: {count} error{'s' if count > 1 else ''}", file=sys.stderr)
         raise typer.Exit(2)
 
 

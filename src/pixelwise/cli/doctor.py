@@ -62,12 +62,12 @@ def _extras() -> list[Finding]:
     findings = []
     for extra, (purpose, modules) in EXTRAS.items():
         problems = {module: _import_problem(module) for module in modules}
-        broken = [f"{module}: {problem}" for module, problem in problems.items() if problem and problem != "absent"]
+        broken = [f"{module}: {problem}" for module, problem in problems.items() if problem]
         remedy = f"pip install 'pixelwise[{extra}]'"
-        if broken:
-            findings.append(Finding(extra, "broken", "; ".join(broken), remedy))
-        elif any(problems.values()):
+        if "absent" in problems.values():  # what is missing may be all that ails the others
             findings.append(Finding(extra, "absent", purpose, remedy))
+        elif broken:
+            findings.append(Finding(extra, "broken", "; ".join(broken), remedy))
         else:
             versions = ", ".join(f"{module} {_version(module)}" for module in modules)
             findings.append(Finding(extra, "ok", f"{purpose}: {versions}"))

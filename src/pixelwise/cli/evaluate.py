@@ -17,8 +17,10 @@ from pixelwise.cli.options import (
     LayoutOption,
     ModelArgument,
     SbdOption,
+    announce_layout,
     open_announced,
 )
+from pixelwise.errors import InputError
 
 if TYPE_CHECKING:
     from pixelwise.evaluation.confusion import Measures
@@ -42,7 +44,7 @@ def evaluate(
     from pixelwise.inference.model import find_model, load
 
     find_model(model)  # before the data is read
-    opened = open_announced(data, split, layout, sbd)
+    opened = open_announced(data, split, announce_layout(data, layout), sbd)
     loaded = load(model, device=device)
     matched = match_classes(opened, loaded.label_spec.names)
     if matched.ignored:
@@ -50,6 +52,8 @@ def evaluate(
     with progress("evaluating", len(opened)) as advance:
         matrix = evaluate_on(loaded.predictor, matched.data, progress=lambda done, _: advance(done, ""))
     measures = matrix.measures()
+    if not measures.pixels:
+        raise InputError(f"{data}: no labelled pixel of the model's classes in split '{split}': nothing to measure by")
     if as_json:
         facts: dict[str, Any] = {
             "data": data,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
+import io
+import os
 import sys
-from typing import Annotated
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from pixelwise.cli import catalogue, check, doctor, evaluate, predict, train
-from pixelwise.errors import InputError
+from pixelwise.errors import InputError, is_out_of_memory
 from pixelwise.version import __version__
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="pixelwise",
@@ -36,23 +45,65 @@ def _options(
     pass
 
 
-app.command("predict")(predict.predict)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("check")(check.check)
-app.command("models")(catalogue.models)
-app.command("recipes")(catalogue.recipes)
-app.command("doctor")(doctor.doctor)
-
-
 def run() -> None:
     """The console script: run a verb; exit 0, 2 for the user's mistake (one line, no traceback), 1 for a defect."""
-    try:
-        app()
-    except InputError as error:
-        sys.exit(_one_line(error))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
+    # Pillow warns from half its limit on; a large photograph is no mistake, and beyond the limit it is refused.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    app()
 
 
-def _one_line(error: InputError) -> int:
-    print(f"pixelwise: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+def _answering(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb, with its errors turned into one line and an exit code."""
+
+    @functools.wraps(verb)
+    def answering(*args: Any, **options: Any) -> None:
+        try:
+            verb(*args, **options)
+            sys.stdout.flush()  # a reader that has gone, or a full disk, shows here and not at exit
+        except InputError as error:
+            _stop(str(error), 2)
+        except KeyboardInterrupt as error:
+            _stop("; ".join(["interrupted", *map(str, error.args)]), 130)
+        except BrokenPipeError:  # as `head` leaves it behind: nobody is there to be told
+            _drop(sys.stdout, sys.stderr)
+            raise typer.Exit(141) from None  # 128 + SIGPIPE, as a shell expects it
+        except OSError as error:
+            if error.filename is None and error.errno not in DISK_FULL:
+                raise
+            if error.filename is None:
+                _drop(sys.stdout)
+            _stop(f"{error.filename or 'output'}: {error.strerror}", 2)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            _stop("out of memory: give smaller pictures, or train with a smaller batch_size or crop", 2)
+
+    return answering
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print(f"pixelwise: {' '.join(message.split())}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _drop(*streams: TextIO) -> None:
+    """Send what streams still hold nowhere, or Python would fail on it once more at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        with contextlib.suppress(io.UnsupportedOperation):  # one in memory
+            os.dup2(nowhere, stream.fileno())
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "predict": predict.predict,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "check": check.check,
+    "models": catalogue.models,
+    "recipes": catalogue.recipes,
+    "doctor": doctor.doctor,
+}
+for _name, _verb in VERBS.items():
+    app.command(_name)(_answering(_verb))

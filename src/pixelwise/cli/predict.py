@@ -5,21 +5,26 @@ from __future__ import annotations
 import glob
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelwise.cli.display import progress
-from pixelwise.cli.options import DeviceOption, JsonOption, ModelArgument
-from pixelwise.errors import InputError
+from pixelwise.cli.options import DeviceOption, JsonOption, ModelArgument, refuse_unwritable
+from pixelwise.data.listing import PICTURE_SUFFIXES
+from pixelwise.errors import InputError, is_out_of_memory
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+if TYPE_CHECKING:
+    from pixelwise.inference.model import Model
+
+CLASSES = "classes.txt"
 
 
 def predict(
     model: ModelArgument,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, folders of pictures, or patterns.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures, folders of pictures, or patterns.")],
     out: Annotated[Path, typer.Option(help="Folder for the label maps.")],
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write NAME_overlay.jpg.")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write NAME_probabilities.npz.")] = False,
@@ -32,12 +37,12 @@ def predict(
     searched with its sub-folders, which the output repeats. A picture that cannot be read is reported, the others are
     done, and the exit code is 2.
     """
-    pictures = find_pictures(paths)
+    pictures = find_pictures(paths, out)
+    refuse_unwritable(out)
     from pixelwise.inference.model import load
-    from pixelwise.labels import write_classes
 
     loaded = load(model, device=device)
-    write_classes(out / "classes.txt", loaded.label_spec)
+    _write_classes(out, loaded)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     with progress("predicting", len(pictures)) as advance:
@@ -46,45 +51,82 @@ def predict(
                 result = loaded.predict(picture)
                 written = result.save(out / folder, with_overlay=overlay, with_probabilities=probabilities)
                 done.append({"picture": str(picture), "labels": str(written), "areas": result.areas()})
-            except InputError as error:
-                failed.append({"picture": str(picture), "error": str(error)})
-                print(f"pixelwise: {error}", file=sys.stderr)
+            except Exception as error:
+                message = _complaint(picture, error)
+                failed.append({"picture": str(picture), "error": message})
+                print(f"pixelwise: {message}", file=sys.stderr)
             advance(number, picture.name)
     if as_json:
         print(json.dumps({"done": done, "failed": failed}))
     else:
         _print(done)
     if failed:
-        print(f"pixelwise: {len(failed)} of {len(pictures)} pictures could not be read", file=sys.stderr)
+        print(f"pixelwise: {len(failed)} of {len(pictures)} pictures failed, the others are done", file=sys.stderr)
         raise typer.Exit(2)
 
 
-def find_pictures(paths: list[str]) -> list[tuple[Path, Path]]:
-    """The pictures that files, folders and patterns stand for, each with the sub-folder its output goes to.
+def find_pictures(paths: list[str], out: Path) -> list[tuple[Path, Path]]:
+    """The pictures that files, folders and patterns stand for, each with the sub-folder of `out` its output goes to.
 
-    Raises `InputError` for a path that does not exist, a folder or pattern without pictures, and two pictures whose
-    output would have one name.
+    In folders, hidden files are passed over, and so is what lies in `out`: the output of an earlier run. Raises
+    `InputError` for a path that does not exist, a folder or pattern without pictures, two pictures whose output would
+    have one name, and a picture that would be written over.
     """
     found: dict[Path, Path] = {}
     for word in paths:
-        path = Path(word)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
-            named = [(picture, picture.parent.relative_to(path)) for picture in inside]
-        elif path.exists():
-            named = [(path, Path())]
-        else:
-            matches = sorted(glob.glob(word, recursive=True))  # a pattern may begin anywhere
-            named = [(Path(match), Path()) for match in matches if Path(match).is_file()]
+        named = list(_pictures_of(word, out))
         if not named:
-            expected = "no pictures in it" if path.is_dir() else "no such file, folder or pattern with a match"
-            raise InputError(f"{word}: {expected}; expected files ending in {', '.join(sorted(PICTURES))}")
+            expected = "no pictures in it" if Path(word).is_dir() else "no such file, folder or pattern with a match"
+            raise InputError(f"{word or 'an empty path'}: {expected}; expected files ending in {_SUFFIXES}")
         found |= dict(named)
+    originals = {picture.absolute(): picture for picture in found}
     places: dict[Path, Path] = {}
     for picture, folder in found.items():
-        if (first := places.setdefault(folder / picture.stem, picture)) != picture:
-            raise InputError(f"{picture} and {first} would both become {folder / picture.stem}.png: predict them apart")
+        label_map = folder / f"{picture.stem}.png"
+        if (first := places.setdefault(label_map, picture)) != picture:
+            raise InputError(f"{picture} and {first} would both become {label_map}: predict them apart")
+        if (over := originals.get((out / label_map).absolute())) is not None:
+            raise InputError(f"{over}: would be written over by the label map of {picture}; choose another --out")
     return list(found.items())
+
+
+_SUFFIXES = ", ".join(sorted(PICTURE_SUFFIXES))
+
+
+def _pictures_of(word: str, out: Path) -> Iterator[tuple[Path, Path]]:
+    path = Path(word)
+    if word and path.is_dir():
+        for picture in sorted(path.rglob("*")):
+            inside = picture.relative_to(path)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            ours = out.absolute() in picture.absolute().parents and out.absolute() != path.absolute()
+            if picture.suffix.lower() in PICTURE_SUFFIXES and picture.is_file() and not (hidden or ours):
+                yield picture, inside.parent
+    elif word and path.exists():
+        yield path, Path()
+    else:
+        for match in sorted(glob.glob(word, recursive=True)):  # a pattern may begin anywhere
+            if Path(match).is_file():
+                yield Path(match), Path()
+
+
+def _write_classes(out: Path, model: Model) -> None:
+    """Write what the label maps' values mean; raise `InputError` where they would come to lie beside others."""
+    from pixelwise.labels import read_classes, write_classes
+
+    path = out / CLASSES
+    if path.exists() and read_classes(path) != model.label_spec:
+        raise InputError(f"{path}: holds other classes than the model has; choose another --out")
+    write_classes(path, model.label_spec)
+
+
+def _complaint(picture: Path, error: Exception) -> str:
+    """What to say of a picture that failed; errors that say nothing about the picture are raised again."""
+    if isinstance(error, InputError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"{picture}: too large for the memory; scale it down"
+    raise error
 
 
 def _print(done: list[dict[str, Any]]) -> None:
