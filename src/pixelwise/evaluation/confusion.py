@@ -25,13 +25,19 @@ class ConfusionMatrix:
         self.counts = np.zeros((classes, classes), np.int64)
 
     def add(self, truth: NDArray[np.uint8], predicted: NDArray) -> None:
-        """Count one image: two label maps `(H, W)`. Predictions must be classes, never ignore."""
+        """Count one image: two label maps `(H, W)`.
+
+        Raises `ValueError` if their sizes differ, or if a counted pixel is no class; a prediction must not be ignore.
+        """
         if truth.shape != predicted.shape:
             raise ValueError(f"truth {truth.shape} and prediction {predicted.shape} must cover the same pixels")
         classes = len(self.counts)
         counted = truth != IGNORE
-        pairs = truth[counted].astype(np.int64) * classes + predicted[counted]
-        self.counts += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        true, said = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
+        for kind, labels in (("truth", true), ("prediction", said)):
+            if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+                raise ValueError(f"the {kind} must hold classes 0..{classes - 1}, got {labels.min()}..{labels.max()}")
+        self.counts += np.bincount(true * classes + said, minlength=classes**2).reshape(classes, classes)
 
     def __iadd__(self, other: ConfusionMatrix) -> ConfusionMatrix:
         self.counts += other.counts
