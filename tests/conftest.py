@@ -8,8 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pixelwise.errors import InputError
+
+# A busy machine is no reason to fail: an example may take its time.
+settings.register_profile("unhurried", parent=settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 Refuses = Callable[..., AbstractContextManager[None]]
 
