@@ -18,6 +18,7 @@ class Augmentation:
 
     scale       factors between which the image is resized (drawn evenly in the logarithm)
     crop        side of the square that is cut, in pixels; None keeps the whole image
+    jitter      largest shift of the window, in pixels, on top of where it lies; it may then leave the image
     flip        probability of mirroring left and right
     brightness  largest relative change of all pixels
     contrast    largest relative change of the distance from the mean pixel
@@ -26,6 +27,7 @@ class Augmentation:
 
     scale: tuple[float, float] = (1.0, 1.0)
     crop: int | None = None
+    jitter: int = 0
     flip: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -55,7 +57,7 @@ def draw_view(size: Size, settings: Augmentation, generator: np.random.Generator
     window = resized if settings.crop is None else (settings.crop, settings.crop)
     # A window larger than the image hangs over at random sides; a smaller one lies anywhere inside.
     y0, x0 = (
-        int(generator.integers(min(0, have - want), max(0, have - want) + 1))
+        int(generator.integers(min(0, have - want) - settings.jitter, max(0, have - want) + settings.jitter + 1))
         for have, want in zip(resized, window, strict=True)
     )
     return View(
@@ -89,4 +91,5 @@ def _recolour(image: NDArray, view: View) -> NDArray:
     changed = grey + (changed - grey) * view.saturation
     mean = changed.mean()
     changed = (mean + (changed - mean) * view.contrast) * view.brightness
-    return changed.clip(0, 255).astype(image.dtype)
+    changed = changed.clip(0, 255)
+    return changed.round().astype(np.uint8) if image.dtype == np.uint8 else changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pixelwise.data.dataset import DataSet, FileDataSet
@@ -34,11 +34,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class ClassShare:
-    """How much of a class there is: its share of the labelled pixels (0..1), and in how many images it occurs."""
+    """How much of a class there is, shares in 0..1.
+
+    pixels         its share of the labelled pixels
+    images         how many images it is in
+    where_present  its share of the labelled pixels of these images
+    """
 
     name: str
     pixels: float
     images: int
+    where_present: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Report:
         return {
             "images": self.images,
             "sizes": [{"height": size[0], "width": size[1], "images": count} for size, count in self.sizes.items()],
-            "classes": [{"name": c.name, "pixels": c.pixels, "images": c.images} for c in self.classes],
+            "classes": [asdict(share) for share in self.classes],
             "ignored": self.ignored,
             "problems": [{"level": problem.level, "text": problem.text} for problem in self.problems],
         }
@@ -119,12 +125,19 @@ def _shares(samples: Sequence[Inspected], spec: LabelSpec) -> tuple[tuple[ClassS
     """The share of each class in the labelled pixels with the images it is in, and the share of ignored in all pixels."""
     pixels: Counter[int] = Counter()
     images: Counter[int] = Counter()
+    around: Counter[int] = Counter()  # labelled pixels of the images that a class is in
     for sample in samples:
-        pixels.update(sample.pixels or {})
-        images.update((sample.pixels or {}).keys())
+        counts = sample.pixels or {}
+        labelled_here = sum(count for index, count in counts.items() if index != IGNORE)
+        pixels.update(counts)
+        images.update(counts.keys())
+        around.update(dict.fromkeys(counts, labelled_here))
     ignored = pixels.pop(IGNORE, 0)
     labelled = pixels.total()
-    shares = tuple(ClassShare(name, pixels[i] / max(labelled, 1), images[i]) for i, name in enumerate(spec.names))
+    shares = tuple(
+        ClassShare(name, pixels[i] / max(labelled, 1), images[i], pixels[i] / max(around[i], 1))
+        for i, name in enumerate(spec.names)
+    )
     return shares, ignored / max(labelled + ignored, 1)
 
 

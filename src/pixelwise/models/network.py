@@ -7,7 +7,7 @@ A network is a normalisation, a backbone and a decoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,9 +56,10 @@ class Backbone(Protocol):
 
 
 class Decoder(Protocol):
-    """From a trunk's maps to scores. `heads` maps each head to its number of classes."""
+    """From a trunk's maps to scores. `heads` maps each head to its number of classes; `last_layers` give the scores."""
 
     heads: Mapping[str, int]
+    last_layers: Sequence[nn.Module]
 
     def __call__(self, features: Features) -> Outputs:
         """Maps -> scores on the decoder's own grid."""
@@ -116,6 +117,11 @@ class Network(nn.Module):
     def heads(self) -> Mapping[str, int]:
         """Head -> number of classes."""
         return self.decoder.heads  # type: ignore[return-value]  # a Decoder, which nn.Module's typing cannot say
+
+    @property
+    def last_layers(self) -> Sequence[nn.Module]:
+        """The layers that give the scores: new for every set of classes, and often taught faster."""
+        return self.decoder.last_layers  # type: ignore[return-value]
 
     def outputs(self, images: Tensor) -> Outputs:
         """Scores at the network's own stride, with their grid."""

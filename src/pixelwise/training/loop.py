@@ -2,157 +2,191 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from pixelwise.data.batches import Batch
 from pixelwise.errors import InputError
-from pixelwise.files import write_text
 from pixelwise.models.network import Network
+from pixelwise.training.average import WeightAverage
 from pixelwise.training.objectives import Objective, Trainee
+from pixelwise.training.schedule import RateFactor
+from pixelwise.training.states import Position, States
 
 BLANK_STEPS = 50
-"""After so many batches without one labelled pixel it is no accident."""
+"""After so many steps without one labelled pixel it is no accident."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What learns: a network, what it minimises, and by what its weights are changed.
+
+    factor   what the optimiser's rates are multiplied by, step by step
+    average  the running mean of the weights, which is then what is validated and kept; None: the weights themselves
+    """
+
+    network: Network
+    objective: Objective
+    optimiser: Optimizer
+    factor: RateFactor
+    average: WeightAverage | None = None
+
+    @property
+    def judged(self) -> Network:
+        """The network to validate and to keep."""
+        return self.network if self.average is None else self.average.network
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How many steps there are, what a step is, and what happens every so many of them.
+
+    accumulate  batches whose gradients make one step
+    clip        largest norm of the joint gradient, or None
+    """
+
+    steps: int
+    validate_every: int
+    save_every: int
+    accumulate: int = 1
+    clip: float | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: what the display and the log are told after a step."""
+    """Where a training stands after a step: what the display and the log are told."""
 
     step: int
     steps: int
     loss: float
-    """Mean over the labelled pixels of the step's batch."""
+    """Mean over the labelled pixels of the step's batches."""
+    parts: Mapping[str, float]
+    """What the loss is the sum of."""
     rate: float
     """Learning rate of the first group."""
-    score: float | None = None
+    score: float | None
     """Validation score, on the steps that validate."""
-    best: float | None = None
-    seconds: float = 0.0
+    best: float | None
+    seconds: float
     """Time spent on the run so far, over all its sessions."""
 
 
-@dataclass
-class Position:
-    """What a resumed run needs beside accelerate's state."""
-
-    step: int = 0
-    best: float | None = None
-    seconds: float = 0.0
-
-
 def train(
-    network: Network,
-    objective: Objective,
-    optimiser: Optimizer,
-    schedule: LRScheduler,
+    learner: Learner,
     batches: Callable[[int, int], Iterable[Batch]],
-    *,
     accelerator: Accelerator,
-    steps: int,
-    states: Path,
-    save_every: int,
+    states: States,
+    cadence: Cadence,
+    *,
     validate: Callable[[Network], float] | None,
-    validate_every: int,
     keep: Callable[[Network, Progress], None],
     watch: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> Position:
-    """Train `network` in place until `steps`, from where the folder `states` left off if it holds a saved one.
+    """Train until all steps are done, or until `stop()` is true; goes on from the newest state that was saved.
 
-    `batches(start, stop)` yields the batches of those steps. `validate` gives the score to select by (larger is
-    better); `keep` stores the network: whenever the score is the best so far, or at the end where nothing validates.
-    `watch` is told of every step.
+    `batches(first, last)` yields the batches of those numbers. `validate` gives the score to select by (larger is
+    better); `keep` stores a network: whenever its score is the best so far, or at the end where nothing validates.
+    `watch` is told of every step. Before it returns, the state is saved.
+
     Raises `InputError` with the step and the names of the batch if the loss is not finite, and if no pixel of the first
-    `BLANK_STEPS` batches is labelled.
+    `BLANK_STEPS` steps is labelled.
     """
-    trainee, optimiser = accelerator.prepare(Trainee(network, objective), optimiser)
-    accelerator.register_for_checkpointing(schedule)  # prepared, it would step once a process
-    position = _resume(accelerator, states)
-    started, labelled = time.monotonic() - position.seconds, 0
+    trainee, optimiser = accelerator.prepare(Trainee(learner.network, learner.objective), learner.optimiser)
+    schedule = LambdaLR(learner.optimiser, learner.factor)
+    accelerator.register_for_checkpointing(schedule, *([learner.average] if learner.average else []))
+    position = states.load()
+    started, labelled = time.monotonic() - position.seconds, 0.0
+    stream = iter(batches(position.step * cadence.accumulate, cadence.steps * cadence.accumulate))
     trainee.train()
-    for batch in batches(position.step, steps):
-        loss, places = _learn(accelerator, trainee, batch.to(accelerator.device), position.step + 1)
-        labelled += places
-        if not labelled and position.step + 1 == min(steps, BLANK_STEPS):
-            raise InputError(
-                f"no labelled pixel in the {position.step + 1} batches up to now, {', '.join(batch.names)} among them: "
-                f"their masks are ignored everywhere; `pixelwise check` says more"
-            )
+    stopped = False
+    while position.step < cadence.steps and not stopped:
+        group = [batch.to(accelerator.device) for batch in itertools.islice(stream, cadence.accumulate)]
+        parts, weight = learn(accelerator, trainee, learner.objective, group)
+        labelled += weight
+        _refuse_nonsense(parts, labelled, position.step + 1, cadence.steps, group)
         rate = float(schedule.get_last_lr()[0])
+        if cadence.clip is not None:
+            accelerator.clip_grad_norm_(trainee.parameters(), cadence.clip)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
+        if learner.average:
+            learner.average.update(learner.network)
         position.step += 1
         position.seconds = time.monotonic() - started
 
+        last = position.step == cadence.steps
         score = None
-        if validate and (position.step % validate_every == 0 or position.step == steps):
-            network.eval()
-            score = validate(network)
-            trainee.train()
-        better = score is not None and (position.best is None or score > position.best)
+        if validate and (last or position.step % cadence.validate_every == 0):
+            score = _validated(learner, trainee, validate)
+        better = score is not None and not math.isnan(score) and (position.best is None or score > position.best)
         position.best = score if better else position.best
-        progress = Progress(position.step, steps, loss, rate, score, position.best, position.seconds)
-        if better or (validate is None and position.step == steps):
-            keep(network, progress)
+        loss = sum(parts.values())
+        progress = Progress(position.step, cadence.steps, loss, parts, rate, score, position.best, position.seconds)
+        if better or (last and position.best is None):
+            keep(learner.judged, progress)
         watch(progress)
-        if position.step % save_every == 0 or position.step == steps:
-            _save(accelerator, states, position)
+        stopped = _agreed(accelerator, stop())
+        if last or stopped or position.step % cadence.save_every == 0:
+            states.save(position)
     return position
 
 
-def _learn(accelerator: Accelerator, trainee: nn.Module, batch: Batch, step: int) -> tuple[float, int]:
-    """Add a batch's gradient, and return its loss, the mean over the labelled places of all processes, and their number."""
-    objective: Objective = accelerator.unwrap_model(trainee).objective
-    places = accelerator.reduce(objective.count(batch), "sum")
-    parts = trainee(batch)  # under the accelerator's precision
-    loss = torch.stack(list(parts.values())).sum() / places.clamp(min=1)
-    # Processes average their gradients, and the sum is already divided by everybody's pixels.
-    accelerator.backward(loss * accelerator.num_processes)
-    joint_loss = float(accelerator.reduce(loss.detach(), "sum"))
-    if not math.isfinite(joint_loss):
+def learn(
+    accelerator: Accelerator, trainee: nn.Module, objective: Objective, group: list[Batch]
+) -> tuple[dict[str, float], float]:
+    """Add the gradient of a step's batches; returns the parts of its loss, means over all processes' labelled places,
+    and the weight of these places.
+    """
+    places = torch.stack([objective.count(batch).float() for batch in group]).sum()
+    joint = accelerator.reduce(places, "sum")
+    sums: dict[str, Tensor] = {}
+    for number, batch in enumerate(group, start=1):
+        # Processes exchange gradients once a step, on its last batch.
+        with nullcontext() if number == len(group) else accelerator.no_sync(trainee):
+            parts = trainee(batch)  # under the accelerator's precision
+            loss = torch.stack(list(parts.values())).sum() / joint.clamp(min=1)
+            # They average their gradients, and each sum is divided by everybody's places already.
+            accelerator.backward(loss * accelerator.num_processes)
+        for name, part in parts.items():
+            sums[name] = sums.get(name, part.new_zeros(())) + part.detach()
+    means = {name: float(accelerator.reduce(part, "sum") / joint.clamp(min=1)) for name, part in sums.items()}
+    return means, float(joint)
+
+
+def _refuse_nonsense(parts: Mapping[str, float], labelled: float, step: int, steps: int, group: list[Batch]) -> None:
+    names = ", ".join(name for batch in group for name in batch.names)
+    if not all(math.isfinite(part) for part in parts.values()):
+        told = ", ".join(f"{name} {part}" for name, part in parts.items())
         raise InputError(
-            f"the loss is {joint_loss} at step {step}, batch {', '.join(batch.names)}: "
-            f"lower learning_rate, or look at these files"
+            f"the loss is not finite at step {step} ({told}), images {names}: lower learning_rate, or look at these files"
         )
-    return joint_loss, int(places)
-
-
-def _resume(accelerator: Accelerator, folder: Path) -> Position:
-    saved = sorted(folder.glob("step-*"))
-    if not saved:
-        return Position()
-    try:
-        accelerator.load_state(str(saved[-1]))
-        return Position(**json.loads((saved[-1] / "position.json").read_text()))
-    except Exception as error:  # damaged files fail in as many ways as there are formats
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if not labelled and step == min(steps, BLANK_STEPS):
         raise InputError(
-            f"{saved[-1]}: cannot be resumed ({reason}); delete it to go on from the state before, or from the start"
-        ) from error
+            f"no labelled pixel in the {step} steps up to now, images {names} among them: "
+            f"their masks are ignored everywhere; `pixelwise check` says more"
+        )
 
 
-def _save(accelerator: Accelerator, folder: Path, position: Position) -> None:
-    """A state is a folder of its own that appears by one rename: a kill at any moment leaves the last whole one."""
-    final = folder / f"step-{position.step:08d}"
-    beside = folder / f".{final.name}"
-    accelerator.save_state(str(beside))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        write_text(beside / "position.json", json.dumps(asdict(position)))
-        os.replace(beside, final)
-        for older in sorted(folder.glob("step-*"))[:-1]:
-            shutil.rmtree(older)
-    accelerator.wait_for_everyone()
+def _validated(learner: Learner, trainee: nn.Module, validate: Callable[[Network], float]) -> float:
+    learner.network.eval()
+    score = validate(learner.judged)
+    trainee.train()
+    learner.factor.observe(score)
+    return score
+
+
+def _agreed(accelerator: Accelerator, wanted: bool) -> bool:
+    """Whether any process wants it: all must leave the loop at the same step."""
+    return bool(accelerator.reduce(torch.tensor(float(wanted), device=accelerator.device), "sum"))

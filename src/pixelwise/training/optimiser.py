@@ -1,48 +1,68 @@
-"""Which parameters learn, how fast, and how the rate changes with the steps."""
+"""Which parameters learn and how fast: groups asked from the network's own parts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
 
 from pixelwise.models.network import Network
 
 
-def parameter_groups(network: Network, rate: float, decay: float, *, backbone_rate: float) -> list[dict[str, Any]]:
-    """The network's parameters as an optimiser takes them: trunk and decoder, each with and without weight decay.
+@dataclass(frozen=True)
+class Rates:
+    """The base rate and decay, and what the parts of a network learn at, as multiples of them.
 
-    The trunk learns at `rate * backbone_rate`. Biases and normalisation parameters do not decay.
+    backbone  the trunk
+    last      the layers that give the scores
+    bias      the biases of convolutions, on top of their part's multiple; biases and normalisations do not decay
     """
+
+    rate: float
+    decay: float = 0.0
+    backbone: float = 1.0
+    last: float = 1.0
+    bias: float = 1.0
+
+
+def parameter_groups(network: Network, rates: Rates) -> list[dict[str, Any]]:
+    """The network's parameters as an optimiser takes them: every learning parameter in exactly one group, each named.
+
+    The parts are the backbone, the new layers of the decoder, and its last layers; each is split into weights,
+    normalisations and biases. Empty groups are left out.
+    """
+    last = {id(module) for layer in network.last_layers for module in layer.modules()}
+    parts = (
+        ("backbone", rates.backbone, list(network.backbone.modules())),
+        ("new", 1.0, [module for module in network.decoder.modules() if id(module) not in last]),
+        ("last", rates.last, [module for module in network.decoder.modules() if id(module) in last]),
+    )
     groups = []
-    for part, part_rate in ((network.backbone, rate * backbone_rate), (network.decoder, rate)):
-        weights = [p for p in part.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in part.parameters() if p.requires_grad and p.ndim <= 1]
-        groups += [
-            {"params": weights, "lr": part_rate, "weight_decay": decay},
-            {"params": others, "lr": part_rate, "weight_decay": 0.0},
-        ]
-    return groups
+    for part, multiple, modules in parts:
+        for kind, kind_multiple, decay in (
+            ("weights", 1.0, rates.decay),
+            ("norms", 1.0, 0.0),
+            ("biases", rates.bias, 0.0),
+        ):
+            chosen = [parameter for module in modules for parameter in _own(module, kind)]
+            rate = rates.rate * multiple * kind_multiple
+            groups.append({"name": f"{part} {kind}", "params": chosen, "lr": rate, "weight_decay": decay})
+    return [group for group in groups if group["params"]]
 
 
-def create_optimiser(
-    name: Literal["sgd", "adamw"], groups: list[dict[str, Any]], momentum: float
-) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW (where `momentum` is its first beta); each group brings its own rate."""
+def create_optimiser(name: Literal["sgd", "adamw"], groups: list[dict[str, Any]], momentum: float) -> Optimizer:
+    """SGD with momentum, or AdamW (where `momentum` is its first beta); each group brings its own rate and decay."""
     if name == "sgd":
-        return torch.optim.SGD(groups, momentum=momentum)
-    return torch.optim.AdamW(groups, betas=(momentum, 0.999))
+        return SGD(groups, momentum=momentum)
+    return AdamW(groups, betas=(momentum, 0.999))
 
 
-def poly_schedule(optimiser: torch.optim.Optimizer, steps: int, *, power: float, warmup: int) -> LambdaLR:
-    """Every group's rate times `(1 - step / steps) ** power`, after a linear rise over `warmup` steps.
-
-    Source: DeepLab v2 (Chen et al., PAMI 2018), section 4.1.1; `power=0` keeps the rate constant.
-    """
-
-    def factor(step: int) -> float:
-        rise = min(1.0, (step + 1) / (warmup + 1))
-        return rise * max(0.0, 1 - step / steps) ** power
-
-    return LambdaLR(optimiser, factor)
+def _own(module: nn.Module, kind: str) -> Iterable[nn.Parameter]:
+    """The learning parameters of one kind that belong to the module itself, not to a module inside it."""
+    for name, parameter in module.named_parameters(recurse=False):
+        own_kind = "norms" if isinstance(module, nn.BatchNorm2d) else "biases" if name == "bias" else "weights"
+        if parameter.requires_grad and own_kind == kind:
+            yield parameter

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pixelwise.data.augment import Augmentation
 from pixelwise.errors import InputError, unknown_name
 from pixelwise.files import write_text
+from pixelwise.training.schedule import Kind
 
 PACKAGED = Path(__file__).parent.parent / "recipes"
 CHECKOUT = Path(__file__).parents[3] / "recipes"
@@ -28,23 +29,42 @@ class Recipe(BaseModel):
     classes: tuple[str, ...] | None = Field(None, description="classes to learn, in order; the rest is ignored")
 
     steps: int = Field(2000, ge=1, description="updates of the weights")
-    batch_size: int = Field(8, ge=1, description="images an update")
+    batch_size: int = Field(8, ge=1, description="images a batch, over all processes")
+    accumulate: int = Field(1, ge=1, description="batches an update")
     optimiser: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(0.02, gt=0)
     backbone_rate: float = Field(1.0, ge=0, description="the trunk's rate as a multiple of learning_rate")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    last_rate: float = Field(1.0, ge=0, description="the score layers' rate as a multiple of learning_rate")
+    bias_rate: float = Field(1.0, ge=0, description="the biases' rate as a multiple of their layer's")
+    momentum: float = Field(0.9, ge=0, lt=1, description="for adamw, its first beta")
     weight_decay: float = Field(1e-4, ge=0)
-    power: float = Field(0.9, ge=0, description="of the poly schedule; 0 keeps the rate constant")
+    schedule: Kind = Field("poly", description="constant, step, poly, cosine or plateau")
     warmup: int = Field(50, ge=0, description="steps over which the rate rises")
+    power: float = Field(0.9, ge=0, description="of poly")
+    milestones: tuple[float, ...] = Field((0.6, 0.85), description="of step: where the rate drops, as parts of the run")
+    drop: float = Field(0.1, gt=0, le=1, description="of step and plateau: what the rate drops to, as a multiple")
+    patience: int = Field(3, ge=1, description="of plateau: validations without a better score before a drop")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    average: float = Field(0.0, ge=0, lt=1, description="how much the running mean of the weights keeps; 0 has none")
+
+    class_weights: Literal["none", "median_frequency", "effective_number"] = "none"
+    hardest: float | None = Field(None, gt=0, le=1, description="part of the labelled pixels that counts, the hardest")
+    smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that is spread over all classes")
 
     scale: tuple[float, float] = Field((0.6, 1.6), description="resize by a factor between these")
     crop: int | None = Field(320, ge=1, description="side of the training window in pixels; null takes whole images")
+    jitter: int = Field(0, ge=0, description="largest shift of the window in pixels, on top of where it lies")
     flip: float = Field(0.5, ge=0, le=1)
     brightness: float = Field(0.2, ge=0, lt=1)
     contrast: float = Field(0.0, ge=0, lt=1)
     saturation: float = Field(0.0, ge=0, lt=1)
 
-    hold_out: float = Field(0.1, ge=0, lt=1, description="part of the training split kept for selection; 0 keeps none")
+    split: str | None = Field(None, description="the split to learn from; null takes train, or all where there is none")
+    final: bool = Field(False, description="learn from train and val together, and select by nothing")
+    select: Literal["auto", "val", "train"] = Field(
+        "auto", description="images to select by: the split val, a part held out of training, or whichever there is"
+    )
+    hold_out: float = Field(0.1, ge=0, lt=1, description="the part held out of training; 0 selects by nothing")
     validate_every: int = Field(500, ge=1, description="steps between two looks at the selection images")
     save_every: int = Field(200, ge=1, description="steps between two saved states")
     precision: Annotated[
@@ -62,9 +82,16 @@ class Recipe(BaseModel):
             raise ValueError("expected two factors, 0 < smallest <= largest")
         return scale
 
+    @model_validator(mode="after")
+    def _weighs_one_way(self) -> Recipe:
+        if self.hardest is not None and self.class_weights != "none":
+            raise ValueError("hardest and class_weights exclude each other: choose one")
+        return self
+
     def augmentation(self) -> Augmentation:
         """The part of the recipe that the data room understands."""
-        return Augmentation(self.scale, self.crop, self.flip, self.brightness, self.contrast, self.saturation)
+        colours = (self.brightness, self.contrast, self.saturation)
+        return Augmentation(self.scale, self.crop, self.jitter, self.flip, *colours)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recipe, every key spelled out, as YAML."""
@@ -100,7 +127,7 @@ def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] 
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        place = "" if str(first["loc"][0]) in changed else f"{where}: "
+        place = "" if changed and (not key or str(first["loc"][0]) in changed) else f"{where}: "
         wanted = "expected a list, such as [a, b]" if first["type"] == "tuple_type" else first["msg"]
         wanted = wanted.removeprefix("Value error, ")
         raise InputError(f"{place}recipe key '{key}': {wanted}, got {first['input']!r}") from error

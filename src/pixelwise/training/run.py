@@ -1,159 +1,134 @@
-"""One training, from a data set and a recipe to a model directory: builds the parts and hands them to the loop."""
+"""One training in its folder: builds the parts of a plan and hands them to the loop."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import accelerate
+import numpy as np
 import torch
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from numpy.typing import NDArray
 
 from pixelwise.data.batches import Batches
-from pixelwise.data.dataset import DataSet, hold_out
-from pixelwise.errors import InputError
-from pixelwise.files import write_text
+from pixelwise.data.dataset import DataSet
 from pixelwise.models.network import Network
-from pixelwise.training.loop import Progress, train
-from pixelwise.training.objectives import PixelObjective
-from pixelwise.training.optimiser import create_optimiser, parameter_groups, poly_schedule
+from pixelwise.training.average import WeightAverage
+from pixelwise.training.folder import RunFolder, run_card
+from pixelwise.training.loop import Cadence, Learner, Progress, train
+from pixelwise.training.optimiser import Rates, create_optimiser, parameter_groups
+from pixelwise.training.plan import Plan
 from pixelwise.training.recipe import Recipe
-from pixelwise.version import __version__
+from pixelwise.training.schedule import RateFactor
+from pixelwise.training.states import Position, States
 from pixelwise.weights.card import model_card
-from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, save_checkpoint
-from pixelwise.weights.load import load_imagenet
+from pixelwise.weights.checkpoint import Checkpoint, save_checkpoint
 
-RECIPE, LOG, IDS, MODEL, STATES = "recipe.yaml", "metrics.jsonl", "training_ids.txt", "model", "states"
+LOG_EVERY = 20
+"""Steps between two lines of the log; validations are always logged."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do, known before it starts: the samples it learns from, those it selects by, and the network."""
-
-    training: DataSet
-    selection: DataSet | None
-    network: Network
-    config: NetworkConfig
-    origin: str
-    """Where the first weights came from."""
-
-
-def plan(data: DataSet, recipe: Recipe) -> Plan:
-    """Everything that can be wrong with a training is found here, before anything is written.
-
-    Raises `InputError` for unknown classes and networks, missing weights, and a set too small to hold samples out.
-    """
-    if recipe.classes is not None:
-        data = data.with_classes(recipe.classes)
-    training, selection = hold_out(data, recipe.hold_out) if recipe.hold_out else (data, None)
-    set_seed(recipe.seed)
-    config = NetworkConfig(recipe.network, len(data.label_spec), recipe.options)
-    network = config.build()
-    origin = load_imagenet(network) if recipe.init == "imagenet" else "random weights"
-    return Plan(training, selection, network, config, origin)
+Count = Callable[[Network, DataSet, int, int], NDArray[np.int64]]
+"""Counts a network's answers on part i of n of a data set; counts of all parts add up to the whole's."""
 
 
 def run(
     plan: Plan,
-    recipe: Recipe,
-    folder: Path,
+    folder: RunFolder,
     *,
-    score: Callable[[Network, DataSet], float],
+    count: Count,
+    rate: Callable[[NDArray[np.int64]], float],
     watch: Callable[[Progress], None],
-) -> Path:
-    """Train by `plan` in `folder` and return the model's directory there; a run that was cut off goes on.
+    stop: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> Position:
+    """Train by `plan` in `folder`, to the end or until `stop()`; says where it came to.
 
-    `score(network, data)` rates a network on the selection samples, larger is better; `watch` is told of every step.
+    `count` and `rate` judge a network on the selection samples: counts are summed over the processes, and `rate` makes
+    a score of them, larger is better. `watch` is told of every step.
+
+    Raises `InputError` where the folder is in use, and, with `resume`, where it holds a run that is finished or another.
     """
+    recipe = plan.recipe
     AcceleratorState._reset_state()  # it is one a process: an earlier run there may have had another precision
     accelerator = accelerate.Accelerator(mixed_precision=recipe.precision)
-    network = plan.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    groups = parameter_groups(network, recipe.learning_rate, recipe.weight_decay, backbone_rate=recipe.backbone_rate)
-    optimiser = create_optimiser(recipe.optimiser, groups, recipe.momentum)
-    batches = Batches(
-        plan.training, recipe.batch_size, recipe.augmentation(), network.fill, seed=recipe.seed,
-        part=accelerator.process_index, parts=accelerator.num_processes,
-    )  # fmt: skip
-    if accelerator.is_main_process:
-        recipe.save(folder / RECIPE)
-        write_text(folder / IDS, "\n".join(plan.training.names) + "\n")
+    main = accelerator.is_main_process
+    card = run_card(plan.training, plan.selection, plan.origin, recipe.seed)
+    if resume:
+        folder.refuse_other(card, recipe.steps)
+    elif main:
+        recipe.save(folder.recipe)
+        folder.begin(card, plan.training.names)
+    learner = build_learner(plan, accelerator.device)
+    batches = build_batches(plan, accelerator.process_index, accelerator.num_processes)
+    states = States(accelerator, folder.states)
+    if main:
+        folder.forget_after(states.newest())
+
+    def validate(network: Network) -> float:
+        assert plan.selection is not None
+        counts = count(network, plan.selection, accelerator.process_index, accelerator.num_processes)
+        joint = accelerator.reduce(torch.from_numpy(counts).to(accelerator.device), "sum")
+        return rate(joint.cpu().numpy())
+
+    def keep(network: Network, progress: Progress) -> None:
+        if main:
+            _store(plan, folder, card, network, progress)
 
     def tell(progress: Progress) -> None:
         watch(progress)
-        if accelerator.is_main_process and (progress.score is not None or progress.step % 20 == 0):
-            with (folder / LOG).open("a", encoding="utf-8") as log:
-                log.write(json.dumps(asdict(progress)) + "\n")
+        if main and (progress.score is not None or progress.step % LOG_EVERY == 0 or progress.step == recipe.steps):
+            folder.write_line(asdict(progress))
 
-    def keep(network: Network, progress: Progress) -> None:
-        if accelerator.is_main_process:
-            record = describe(plan, recipe, progress)
-            spec = plan.training.label_spec
-            card = model_card(plan.config, spec, record)
-            checkpoint = Checkpoint(network, plan.config, spec, record, card)
-            save_checkpoint(folder / MODEL, checkpoint, stored=recipe.stored)
-
-    selection = plan.selection
-    train(
-        network,
-        PixelObjective(),
-        optimiser,
-        poly_schedule(optimiser, recipe.steps, power=recipe.power, warmup=recipe.warmup),
-        lambda start, stop: batches.loader(start, stop, workers=recipe.workers, pin=torch.cuda.is_available()),
-        accelerator=accelerator,
-        steps=recipe.steps,
-        states=folder / STATES,
-        save_every=recipe.save_every,
-        validate=None if selection is None else lambda network: score(network, selection),
-        validate_every=recipe.validate_every,
+    return train(
+        learner,
+        lambda first, last: batches.loader(first, last, workers=recipe.workers, pin=torch.cuda.is_available()),
+        accelerator,
+        states,
+        Cadence(recipe.steps, recipe.validate_every, recipe.save_every, recipe.accumulate, recipe.clip),
+        validate=None if plan.selection is None else validate,
         keep=keep,
         watch=tell,
+        stop=stop,
     )
-    return folder / MODEL
 
 
-def saved_recipe(folder: Path) -> Path:
-    """The recipe of a run that is to go on; raises `InputError` where `folder` holds none."""
-    path = folder / RECIPE
-    if not path.is_file():
-        raise InputError(f"{folder}: no run to resume here, it holds no {RECIPE}; give the folder of a run")
-    return path
+def build_learner(plan: Plan, device: torch.device) -> Learner:
+    """The network on its device, with optimiser, schedule and running mean as the recipe says."""
+    recipe = plan.recipe
+    network = plan.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = create_optimiser(recipe.optimiser, parameter_groups(network, _rates(recipe)), recipe.momentum)
+    average = WeightAverage(network, recipe.average) if recipe.average else None
+    return Learner(network, plan.objective, optimiser, _factor(recipe), average)
 
 
-def samples_gone(folder: Path, data: DataSet) -> list[str]:
-    """The samples that the run in `folder` has learned from and `data` does not hold.
-
-    Raises `InputError` if `data` holds samples that the run does not know: then it is another data set or split.
-    """
-    path = folder / IDS
-    if not path.is_file():
-        return []
-    known = path.read_text(encoding="utf-8").splitlines()
-    if new := set(data.names).difference(known):
-        raise InputError(
-            f"{folder}: the run learns from other images, {len(new)} of these {len(data)} are new to it, first {min(new)}; "
-            f"resume it with the data set, split and layout it began with"
-        )
-    return sorted(set(known).difference(data.names))
+def build_batches(plan: Plan, part: int, parts: int) -> Batches:
+    """The training batches, or a process's part of them."""
+    recipe, fill = plan.recipe, plan.network.fill
+    return Batches(
+        plan.training, recipe.batch_size, recipe.augmentation(), fill, seed=recipe.seed, part=part, parts=parts
+    )
 
 
-def describe(plan: Plan, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """How a model was made, for its config and card."""
-    ids = "\n".join(sorted(plan.training.names)).encode()
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "started_from": plan.origin,
-        "training_images": len(plan.training),
-        "training_ids_sha256": hashlib.sha256(ids).hexdigest(),
-        "selection_images": 0 if plan.selection is None else len(plan.selection),
+def _rates(recipe: Recipe) -> Rates:
+    return Rates(recipe.learning_rate, recipe.weight_decay, recipe.backbone_rate, recipe.last_rate, recipe.bias_rate)
+
+
+def _factor(recipe: Recipe) -> RateFactor:
+    shape = (recipe.power, recipe.milestones, recipe.drop, recipe.patience)
+    return RateFactor(recipe.schedule, recipe.steps, recipe.warmup, *shape)
+
+
+def _store(plan: Plan, folder: RunFolder, card: dict[str, Any], network: Network, progress: Progress) -> None:
+    """Write the model's directory with the record of how it was made."""
+    record = {
+        **card,
+        "recipe": plan.recipe.model_dump(mode="json"),
         "selection_score": progress.score,
         "step": progress.step,
         "minutes": round(progress.seconds / 60, 1),
-        "versions": {"pixelwise": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }
+    spec = plan.training.label_spec
+    checkpoint = Checkpoint(network, plan.config, spec, record, model_card(plan.config, spec, record))
+    save_checkpoint(folder.model, checkpoint, stored=plan.recipe.stored)

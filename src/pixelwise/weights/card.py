@@ -28,14 +28,14 @@ def model_card(config: NetworkConfig, spec: LabelSpec, record: Mapping[str, Any]
 
 # {config.name}, {len(spec)} classes
 
-Semantic segmentation, trained with [pixelwise](https://pypi.org/project/pixelwise/) {record["versions"]["pixelwise"]}.
+Semantic segmentation, trained with [pixelwise](https://pypi.org/project/pixelwise/) {record["pixelwise"]}.
 
 * **Classes:** {", ".join(spec.names)}
 * **Started from:** {record["started_from"]}
 * **Trained on:** {record["training_images"]:,} images (SHA-256 of the sorted names: `{record["training_ids_sha256"]}`)
 * **Score:** {chosen}
 * **Terms of use:** {record["recipe"]["terms"] or "not stated"}
-* **Took:** {record["step"]} steps, {record["minutes"]} minutes on {record["machine"]}; torch {record["versions"]["torch"]}
+* **Took:** {record["step"]} steps, {record["minutes"]} minutes on {record["machine"]}; torch {record["torch"]}
 
 Use it: `pixelwise predict THIS_FOLDER photo.jpg --out predictions`
 

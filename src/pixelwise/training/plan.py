@@ -1,0 +1,92 @@
+"""What a training will do, worked out before it starts: everything that can be wrong with it is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate.utils import set_seed
+
+from pixelwise.data.check import check
+from pixelwise.data.dataset import DataSet, hold_out
+from pixelwise.errors import InputError
+from pixelwise.models.network import Network
+from pixelwise.training.objectives import PixelObjective
+from pixelwise.training.recipe import Recipe
+from pixelwise.training.weighing import effective_number, median_frequency
+from pixelwise.weights.checkpoint import NetworkConfig, load_checkpoint
+from pixelwise.weights.load import load_imagenet, take_over
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The samples a run learns from, those it selects by, the network with its first weights, and the objective.
+
+    origin  a sentence that says where the first weights came from
+    """
+
+    recipe: Recipe
+    training: DataSet
+    selection: DataSet | None
+    network: Network
+    config: NetworkConfig
+    objective: PixelObjective
+    origin: str
+
+
+def plan(
+    recipe: Recipe,
+    open_split: Callable[[str | None], DataSet],
+    splits: Collection[str],
+    *,
+    init_from: Path | None = None,
+) -> Plan:
+    """Work out a training. `open_split` opens a split of the data set, None for everything; `splits` are its names.
+
+    `init_from` is the directory of a model whose weights to start from. Raises `InputError` for unknown classes,
+    networks and splits, missing weights, and a set too small to hold samples out.
+    """
+    training, selection = choose_samples(recipe, open_split, splits)
+    if recipe.classes is not None:
+        training = training.with_classes(recipe.classes)
+        selection = None if selection is None else selection.with_classes(recipe.classes)
+    set_seed(recipe.seed)
+    config = NetworkConfig(recipe.network, len(training.label_spec), recipe.options)
+    network = config.build()
+    if init_from is not None:
+        origin = take_over(network, config, training.label_spec, load_checkpoint(init_from), where=str(init_from))
+    else:
+        origin = load_imagenet(network) if recipe.init == "imagenet" else "random weights"
+    return Plan(recipe, training, selection, network, config, _objective(recipe, training), origin)
+
+
+def choose_samples(
+    recipe: Recipe, open_split: Callable[[str | None], DataSet], splits: Collection[str]
+) -> tuple[DataSet, DataSet | None]:
+    """The samples to learn from and those to select by, if any.
+
+    With `select: auto`, the split val selects where the split train is learned from; where there is none, or another
+    split is learned from, a stable part of the training samples is held out.
+    """
+    if recipe.final:
+        if missing := [name for name in ("train", "val") if name not in splits]:
+            raise InputError(
+                f"final learns from train and val together, but there is no split '{missing[0]}'; leave it out"
+            )
+        names = [*open_split("train").names, *open_split("val").names]
+        return open_split(None).subset(names), None
+    split = recipe.split or ("train" if "train" in splits else None)
+    training = open_split(split)
+    by_val = recipe.select == "val" or (recipe.select == "auto" and split == "train" and "val" in splits)
+    if by_val:
+        return training, open_split("val")
+    return hold_out(training, recipe.hold_out) if recipe.hold_out else (training, None)
+
+
+def _objective(recipe: Recipe, training: DataSet) -> PixelObjective:
+    weights = None
+    if recipe.class_weights != "none":
+        classes = check(training).classes
+        weights = median_frequency(classes) if recipe.class_weights == "median_frequency" else effective_number(classes)
+    return PixelObjective(weights, recipe.hardest, recipe.smoothing)
