@@ -464,6 +464,24 @@ def test_a_missing_extra_is_named(module, words, extra, model, data, tmp_path):
     assert tree(tmp_path) == before
 
 
+def test_label_files_of_sbd_name_their_extra(pixelwise, model, tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "SegmentationClass").mkdir()
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "train_aug.txt").write_text("a\n")
+    Image.new("RGB", (64, 48)).save(tmp_path / "JPEGImages" / "a.jpg")
+    sbd = tmp_path / "sbd" / "dataset"
+    for folder in ("cls", "img", "inst"):
+        (sbd / folder).mkdir(parents=True)
+    for name in ("train", "val"):
+        (sbd / f"{name}.txt").write_text("a\n" if name == "train" else "b\n")
+    (sbd / "cls" / "a.mat").write_bytes(b"")
+    done = without("scipy", "check", tmp_path, "--sbd", sbd)
+    assert "Traceback" not in done.stderr
+    assert "pip install 'pixelwise[sbd]'" in done.stdout + done.stderr
+    assert done.returncode == 2
+
+
 def test_what_needs_no_torch_works_without(data):
     assert without("torch", "recipes").returncode == 0
     assert without("torch", "check", data).returncode == 0
