@@ -12,7 +12,9 @@ from pixelwise.errors import InputError, import_extra
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Only names that match, as in a shell: 'fcn*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Only names that match, as in a shell: 'fcn*'.")
+    ] = "*",
     as_json: JsonOption = False,
 ) -> None:
     """List the networks, with the number of parameters for 21 classes."""

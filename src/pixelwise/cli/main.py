@@ -84,7 +84,7 @@ def _answering(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print(f"pixelwise: {' '.join(message.split())}", file=sys.stderr)
+    print(f"pixelwise: {' '.join(message.splitlines())}", file=sys.stderr)
     raise typer.Exit(code)
 
 

@@ -79,13 +79,13 @@ def find_pictures(paths: list[str], out: Path) -> list[tuple[Path, Path]]:
             expected = "no pictures in it" if Path(word).is_dir() else "no such file, folder or pattern with a match"
             raise InputError(f"{word or 'an empty path'}: {expected}; expected files ending in {_SUFFIXES}")
         found |= dict(named)
-    originals = {picture.absolute(): picture for picture in found}
+    originals = {_true_place(picture): picture for picture in found}
     places: dict[Path, Path] = {}
     for picture, folder in found.items():
         label_map = folder / f"{picture.stem}.png"
         if (first := places.setdefault(label_map, picture)) != picture:
             raise InputError(f"{picture} and {first} would both become {label_map}: predict them apart")
-        if (over := originals.get((out / label_map).absolute())) is not None:
+        if (over := originals.get(_true_place(out / label_map))) is not None:
             raise InputError(f"{over}: would be written over by the label map of {picture}; choose another --out")
     return list(found.items())
 
@@ -96,10 +96,11 @@ _SUFFIXES = ", ".join(sorted(PICTURE_SUFFIXES))
 def _pictures_of(word: str, out: Path) -> Iterator[tuple[Path, Path]]:
     path = Path(word)
     if word and path.is_dir():
+        earlier = out.resolve() if path.resolve() in out.resolve().parents else None
         for picture in sorted(path.rglob("*")):
             inside = picture.relative_to(path)
             hidden = any(part.startswith(".") for part in inside.parts)
-            ours = out.absolute() in picture.absolute().parents and out.absolute() != path.absolute()
+            ours = earlier is not None and picture.parent.resolve().is_relative_to(earlier)
             if picture.suffix.lower() in PICTURE_SUFFIXES and picture.is_file() and not (hidden or ours):
                 yield picture, inside.parent
     elif word and path.exists():
@@ -110,14 +111,20 @@ def _pictures_of(word: str, out: Path) -> Iterator[tuple[Path, Path]]:
                 yield Path(match), Path()
 
 
+def _true_place(path: Path) -> Path:
+    """Where a file lies, however its folder was spelt; a link stays a link, for writing replaces it."""
+    return path.parent.resolve() / path.name
+
+
 def _write_classes(out: Path, model: Model) -> None:
     """Write what the label maps' values mean; raise `InputError` where they would come to lie beside others."""
     from pixelwise.labels import read_classes, write_classes
 
     path = out / CLASSES
-    if path.exists() and read_classes(path) != model.label_spec:
+    if not path.exists():
+        write_classes(path, model.label_spec)
+    elif read_classes(path) != model.label_spec:
         raise InputError(f"{path}: holds other classes than the model has; choose another --out")
-    write_classes(path, model.label_spec)
 
 
 def _complaint(picture: Path, error: Exception) -> str:
