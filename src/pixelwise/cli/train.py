@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,11 +26,15 @@ from pixelwise.cli.options import (
 from pixelwise.errors import InputError, import_extra
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pixelwise.data.dataset import DataSet
     from pixelwise.models.network import Network
+    from pixelwise.training.folder import RunFolder
     from pixelwise.training.loop import Progress
+    from pixelwise.training.plan import Plan
     from pixelwise.training.recipe import Recipe
-    from pixelwise.training.run import Plan
 
 
 def train(
@@ -38,9 +45,18 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(help="A name of `pixelwise recipes`, or a YAML file; by default 'laptop'.")
     ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Take as many steps as fit into this time on this machine.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/DATA-RECIPE.")] = None,
     split: Annotated[
         str | None, typer.Option(help="The split to learn from; by default 'train', if there is one.")
+    ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="Learn from train and val together; select by nothing.")
+    ] = False,
+    init_from: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start from this model's weights; classes may differ.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
     layout: LayoutOption = "auto",
@@ -48,54 +64,102 @@ def train(
 ) -> None:
     """Train a model on your own pictures and masks.
 
-    A tenth of the training split is held out to watch and to select by (recipe key hold_out); a split called val or
-    test is not touched. Prints the model's directory.
+    The best model is selected on the split val, or on a tenth of the training split where there is no val (recipe keys
+    select and hold_out). A split called test is not touched. Ctrl-C saves and leaves; --resume goes on, bit for bit.
+    Prints the model's directory.
     """
-    import_extra("torch", extra="torch")
-    import_extra("accelerate", extra="torch")
+    for module in ("torch", "accelerate", "filelock"):
+        import_extra(module, extra="torch")
     from pixelwise.data.layouts import splits_of
-    from pixelwise.training.recipe import read_recipe
-    from pixelwise.training.run import plan, samples_gone, saved_recipe
+    from pixelwise.inference.model import find_model
+    from pixelwise.training.folder import RunFolder
+    from pixelwise.training.plan import plan
 
+    if resume is not None and (recipe or overrides or out or split or final or init_from or minutes):
+        raise InputError("--resume goes on with the run as it was: give DATA and --resume RUN alone")
+    chosen = _chosen(recipe, overrides, split, final) if resume is None else _recipe_of(resume)
+    folder = RunFolder(resume or out or _default_folder(data, recipe))
     if resume is None:
-        chosen = read_recipe(recipe or "laptop", tuple(overrides or ()))
-        folder = out or Path("runs") / f"{Path(data).resolve().name}-{Path(recipe or 'laptop').stem}".replace(":", "-")
-        _refuse_taken(folder)
-    elif recipe or overrides or out:
-        raise InputError("--resume goes on with the run as it was: leave --recipe, --out and key=value out")
-    else:
-        folder, chosen = resume, read_recipe(saved_recipe(resume))
+        _refuse_taken(folder.path)
+    started = None if init_from is None else find_model(init_from)
     layout = announce_layout(data, layout)
-    if split is None and "train" in splits_of(data, layout=layout, sbd=sbd):
-        split = "train"
-    planned = plan(open_announced(data, split, layout, sbd), chosen)
-    if resume and (gone := samples_gone(folder, planned.training)):
-        print(f"{len(gone)} images that the run has learned from are gone, first {gone[0]}", file=sys.stderr)
-    with _tidied(folder, fresh=resume is None):
-        _run(planned, chosen, folder)
+    splits = splits_of(data, layout=layout, sbd=sbd)
+    planned = plan(chosen, lambda name: open_announced(data, name, layout, sbd), splits, init_from=started)
+    with folder.taken(), _tidied(folder, fresh=resume is None):
+        if minutes is not None:
+            planned = _fitted(planned, minutes)
+        _run(planned, folder, resume=resume is not None)
 
 
-def _run(planned: Plan, recipe: Recipe, folder: Path) -> None:
+def _chosen(recipe: str | None, overrides: list[str] | None, split: str | None, final: bool) -> Recipe:
+    from pixelwise.training.recipe import read_recipe
+
+    options = [f"split={split}"] if split else []
+    return read_recipe(recipe or "laptop", (*(overrides or ()), *options, *(["final=true"] if final else [])))
+
+
+def _recipe_of(run: Path) -> Recipe:
+    from pixelwise.training.recipe import read_recipe
+
+    if not (run / "recipe.yaml").is_file():
+        raise InputError(f"{run}: no run to resume here, it holds no recipe.yaml; give the folder of a run")
+    return read_recipe(run / "recipe.yaml")
+
+
+def _default_folder(data: str, recipe: str | None) -> Path:
+    return Path("runs") / f"{Path(data).resolve().name}-{Path(recipe or 'laptop').stem}".replace(":", "-")
+
+
+def _fitted(planned: Plan, minutes: float) -> Plan:
+    from pixelwise.training.timing import fitted, steps_in
+
+    steps = steps_in(planned, minutes)
+    print(f"{minutes:g} minutes are {steps:,} steps here", file=sys.stderr)
+    return replace(planned, recipe=fitted(planned.recipe, steps))
+
+
+def _run(planned: Plan, folder: RunFolder, *, resume: bool) -> None:
+    from pixelwise.evaluation.confusion import Measures
     from pixelwise.training.run import run
 
-    held = 0 if planned.selection is None else len(planned.selection)
+    recipe, held = planned.recipe, 0 if planned.selection is None else len(planned.selection)
     print(
-        f"{recipe.network} from {planned.origin}; {len(planned.training):,} images to learn from, {held} held out; "
-        f"{recipe.steps:,} steps of {recipe.batch_size} -> {folder}",
+        f"{recipe.network} from {planned.origin}; {len(planned.training):,} images to learn from, {held} to select by; "
+        f"{recipe.steps:,} steps of {recipe.batch_size * recipe.accumulate} -> {folder.path}",
         file=sys.stderr,
     )
-    done = 0
-    with progress("training", recipe.steps) as advance:
+    with progress("training", recipe.steps) as advance, stopping_on_signals() as stop:
+        position = run(
+            planned,
+            folder,
+            count=_count,
+            rate=lambda counts: Measures.of(counts).mean_iou,
+            watch=lambda at: advance(at.step, _note(at, recipe)),
+            stop=stop,
+            resume=resume,
+        )
+    if position.step < recipe.steps:
+        raise KeyboardInterrupt(f"saved at step {position.step}")
+    print(folder.model)
 
-        def watch(at: Progress) -> None:
-            nonlocal done
-            done = at.step
-            advance(at.step, _note(at))
 
-        model = run(planned, recipe, folder, score=_mean_iou, watch=watch)
-    if not done:
-        print(f"{folder}: had all of its {recipe.steps:,} steps before, nothing was left to do", file=sys.stderr)
-    print(model)
+@contextmanager
+def stopping_on_signals() -> Iterator[Callable[[], bool]]:
+    """Inside, SIGINT and SIGTERM only make the given callable true; a second one breaks off at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse_taken(folder: Path) -> None:
@@ -109,31 +173,29 @@ def _refuse_taken(folder: Path) -> None:
 
 
 @contextmanager
-def _tidied(folder: Path, *, fresh: bool) -> Iterator[None]:
+def _tidied(folder: RunFolder, *, fresh: bool) -> Iterator[None]:
     """Where a run ends early, say how to go on; a fresh one that has not saved anything yet is removed."""
-    existed = folder.exists()
     try:
         yield
     except (InputError, KeyboardInterrupt) as error:
-        saved = any((folder / "states").glob("step-*")) or (folder / "model").exists()
+        saved = any(folder.states.glob("step-*")) or folder.model.exists()
         if fresh and not saved:
-            shutil.rmtree(folder, ignore_errors=True)
-            if existed:
-                folder.mkdir()
-        kept = f"go on with  --resume {folder}  in place of --recipe, --out and key=value" if saved else ""
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(kept or "nothing was saved yet") from error
-        raise InputError(f"{error}; then {kept}" if kept else str(error)) from error
+            shutil.rmtree(folder.path, ignore_errors=True)
+        kept = [f"go on with  --resume {folder.path}"] if saved else []
+        told = "; ".join([str(error), *kept] if str(error) else kept or ["nothing was saved yet"])
+        raise type(error)(told) from error
 
 
-def _mean_iou(network: Network, data: DataSet) -> float:
+def _count(network: Network, data: DataSet, part: int, parts: int) -> NDArray[np.int64]:
     from pixelwise.evaluation.evaluate import evaluate
     from pixelwise.inference.predictors import WholeImage
 
     device = next(network.parameters()).device
-    return evaluate(WholeImage(network, device), data).measures().mean_iou
+    return evaluate(WholeImage(network, device), data, part=part, parts=parts).counts
 
 
-def _note(progress: Progress) -> str:
-    best = "" if progress.best is None else f"  mIoU held out: best {progress.best:.4f}"
-    return f"loss {progress.loss:.3f}  rate {progress.rate:.2g}{best}"
+def _note(progress: Progress, recipe: Recipe) -> str:
+    speed = progress.step * recipe.batch_size * recipe.accumulate / max(progress.seconds, 1e-9)
+    parts = " ".join(f"{name} {part:.3f}" for name, part in progress.parts.items()) if len(progress.parts) > 1 else ""
+    best = "" if progress.best is None else f"  mIoU: best {progress.best:.4f}"
+    return f"loss {progress.loss:.3f} {parts} rate {progress.rate:.2g}  {speed:.1f} images/s{best}"

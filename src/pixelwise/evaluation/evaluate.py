@@ -38,19 +38,30 @@ def match_classes(data: DataSet, names: Sequence[str]) -> Matched:
 
 
 def evaluate(
-    predictor: Predictor, data: DataSet, *, progress: Callable[[int, int], None] | None = None
+    predictor: Predictor,
+    data: DataSet,
+    *,
+    part: int = 0,
+    parts: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ConfusionMatrix:
-    """Predict every image at its own size and count its pixels; `progress(done, of)` is told after each image."""
+    """Predict every image at its own size and count its pixels; `progress(done, of)` is told after each image.
+
+    One of several processes takes its `part` of `parts`, every so many images; the matrices of all parts add up.
+    """
     matrix = ConfusionMatrix(len(data.label_spec))
-    for done, (truth, predicted) in enumerate(_pairs(predictor, data), start=1):
+    indexes = range(part, len(data), parts)
+    for done, (truth, predicted) in enumerate(_pairs(predictor, data, indexes), start=1):
         matrix.add(truth, predicted)
         if progress:
-            progress(done, len(data))
+            progress(done, len(indexes))
     return matrix
 
 
-def _pairs(predictor: Predictor, data: DataSet) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    for index in range(len(data)):
+def _pairs(
+    predictor: Predictor, data: DataSet, indexes: range
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    for index in indexes:
         sample = data[index]
         if MAIN not in sample.labels:
             raise InputError(f"{sample.name}: has no label map to compare with; choose a split that has")

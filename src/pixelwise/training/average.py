@@ -21,7 +21,8 @@ class WeightAverage:
     @property
     def network(self) -> Network:
         """The network with the mean weights, in evaluation mode."""
-        network: Network = self._averaged.module
+        network = self._averaged.module
+        assert isinstance(network, Network)
         return network.eval()
 
     def update(self, network: Network) -> None:

@@ -69,7 +69,8 @@ class RunFolder:
         begun = json.loads(self.card.read_text(encoding="utf-8"))
         if (self.states / f"step-{steps:08d}").is_dir():
             raise InputError(
-                f"{self.path}: has finished its {steps:,} steps; use {self.model}, or train on from it with  --init-from {self.model}"
+                f"{self.path}: has finished its {steps:,} steps; use {self.model}, "
+                f"or train on from it with  --init-from {self.model}"
             )
         for key, cure in (
             ("classes", "resume with the classes it began with"),
