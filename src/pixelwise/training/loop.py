@@ -117,7 +117,14 @@ def _learn(accelerator: Accelerator, trainee: nn.Module, batch: Batch, step: int
     """Add a batch's gradient, and return its loss, the mean over the labelled places of all processes, and their number."""
     objective: Objective = accelerator.unwrap_model(trainee).objective
     places = accelerator.reduce(objective.count(batch), "sum")
-    parts = trainee(batch)  # under the accelerator's precision
+    try:
+        parts = trainee(batch)  # under the accelerator's precision
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "one image of so small a crop is too little to normalise by: raise batch_size or crop"
+        ) from error
     loss = torch.stack(list(parts.values())).sum() / places.clamp(min=1)
     # Processes average their gradients, and the sum is already divided by everybody's pixels.
     accelerator.backward(loss * accelerator.num_processes)
