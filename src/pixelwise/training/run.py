@@ -19,6 +19,7 @@ from pixelwise.data.batches import Batches
 from pixelwise.data.dataset import DataSet, hold_out
 from pixelwise.errors import InputError
 from pixelwise.files import write_text
+from pixelwise.labels import LabelSpec
 from pixelwise.models.network import Network
 from pixelwise.training.loop import Progress, train
 from pixelwise.training.objectives import PixelObjective
@@ -38,6 +39,8 @@ class Plan:
 
     training: DataSet
     selection: DataSet | None
+    label_spec: LabelSpec
+    """The classes as the model will know and draw them."""
     network: Network
     config: NetworkConfig
     origin: str
@@ -51,12 +54,13 @@ def plan(data: DataSet, recipe: Recipe) -> Plan:
     """
     if recipe.classes is not None:
         data = data.with_classes(recipe.classes)
+    spec = data.label_spec if recipe.colours is None else data.label_spec.drawn_in(recipe.colours)
     training, selection = hold_out(data, recipe.hold_out) if recipe.hold_out else (data, None)
     set_seed(recipe.seed)
     config = NetworkConfig(recipe.network, len(data.label_spec), recipe.options)
     network = config.build()
     origin = load_imagenet(network) if recipe.init == "imagenet" else "random weights"
-    return Plan(training, selection, network, config, origin)
+    return Plan(training, selection, spec, network, config, origin)
 
 
 def run(
@@ -93,9 +97,8 @@ def run(
     def keep(network: Network, progress: Progress) -> None:
         if accelerator.is_main_process:
             record = describe(plan, recipe, progress)
-            spec = plan.training.label_spec
-            card = model_card(plan.config, spec, record)
-            checkpoint = Checkpoint(network, plan.config, spec, record, card)
+            card = model_card(plan.config, plan.label_spec, record)
+            checkpoint = Checkpoint(network, plan.config, plan.label_spec, record, card)
             save_checkpoint(folder / MODEL, checkpoint, stored=recipe.stored)
 
     selection = plan.selection
