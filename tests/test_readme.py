@@ -61,7 +61,9 @@ def test_the_commands_work_in_their_order_on_a_folder_of_images_and_masks(tmp_pa
 
 def test_the_python_lines_work_and_find_the_cat():
     (code,) = blocks("python")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, env=_plain())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, env=_plain()
+    )
     assert done.returncode == 0, done.stderr
     promised, printed = (re.search(r"(\d+)% (.*)", text) for text in (code[code.index("# ") :], done.stdout))
     assert promised is not None

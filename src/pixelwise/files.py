@@ -40,6 +40,8 @@ def directory_written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o777 & ~_umask())
+        for file in beside.iterdir():  # some writers make files that only their owner can read
+            file.chmod((0o777 if file.is_dir() else 0o666) & ~_umask())
         if final.exists():
             os.replace(final, retired)  # a directory cannot be renamed onto a full one
         try:

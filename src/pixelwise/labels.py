@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +95,13 @@ class LabelSpec:
             raw={value: position.get(index, IGNORE) for value, index in self.raw.items()},
             coding=self.coding,
         )
+
+    def drawn_in(self, colours: Sequence[str]) -> LabelSpec:
+        """The same classes in other colours, `#rrggbb` one a class; for colour-coded masks too, whose values stay."""
+        parsed = [_parse_colour(word) for word in colours]
+        if None in parsed or len(parsed) != len(self):
+            raise InputError(f"expected {len(self)} colours such as '#e69f00', one a class, got {', '.join(colours)}")
+        return replace(self, colours=tuple(colour for colour in parsed if colour))
 
     def to_json(self) -> dict[str, Any]:
         """The names and colours, as they travel with a model; values on disk belong to a data set and stay there."""

@@ -147,3 +147,9 @@ def test_a_spoiled_image_found_late_says_how_to_go_on(pixelwise, data, tmp_path)
     assert f"go on with  --resume {run}" in complaint
     Shapes(count=10, size=(48, 64)).write(data)
     assert pixelwise("train", data, "--resume", run).code == 0
+
+
+def test_too_little_to_normalise_by(pixelwise, data, tmp_path):
+    small = ("network=fcn32s_lite0", "options={}", "batch_size=1", "crop=32")
+    complaint = pixelwise("train", data, *FAST, *small, "--out", tmp_path / "run").complaint
+    assert "too little to normalise by: raise batch_size or crop" in complaint

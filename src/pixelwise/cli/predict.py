@@ -121,10 +121,9 @@ def _write_classes(out: Path, model: Model) -> None:
     from pixelwise.labels import read_classes, write_classes
 
     path = out / CLASSES
-    if not path.exists():
-        write_classes(path, model.label_spec)
-    elif read_classes(path) != model.label_spec:
+    if path.exists() and read_classes(path).names != model.label_spec.names:
         raise InputError(f"{path}: holds other classes than the model has; choose another --out")
+    write_classes(path, model.label_spec)
 
 
 def _complaint(picture: Path, error: Exception) -> str:

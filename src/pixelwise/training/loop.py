@@ -155,7 +155,7 @@ def learn(
     for number, batch in enumerate(group, start=1):
         # Processes exchange gradients once a step, on its last batch.
         with nullcontext() if number == len(group) else accelerator.no_sync(trainee):
-            parts = trainee(batch)  # under the accelerator's precision
+            parts = _forward(trainee, batch)
             loss = torch.stack(list(parts.values())).sum() / joint.clamp(min=1)
             # They average their gradients, and each sum is divided by everybody's places already.
             accelerator.backward(loss * accelerator.num_processes)
@@ -163,6 +163,19 @@ def learn(
             sums[name] = sums.get(name, part.new_zeros(())) + part.detach()
     means = {name: float(accelerator.reduce(part, "sum") / joint.clamp(min=1)) for name, part in sums.items()}
     return means, float(joint)
+
+
+def _forward(trainee: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """The parts of a batch's sum, under the accelerator's precision."""
+    try:
+        parts: dict[str, Tensor] = trainee(batch)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "one image of so small a crop is too little to normalise by: raise batch_size or crop"
+        ) from error
+    return parts
 
 
 def _refuse_nonsense(parts: Mapping[str, float], labelled: float, step: int, steps: int, group: list[Batch]) -> None:

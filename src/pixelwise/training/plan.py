@@ -11,6 +11,7 @@ from accelerate.utils import set_seed
 from pixelwise.data.check import check
 from pixelwise.data.dataset import DataSet, hold_out
 from pixelwise.errors import InputError
+from pixelwise.labels import LabelSpec
 from pixelwise.models.network import Network
 from pixelwise.training.objectives import PixelObjective
 from pixelwise.training.recipe import Recipe
@@ -23,12 +24,14 @@ from pixelwise.weights.load import load_imagenet, take_over
 class Plan:
     """The samples a run learns from, those it selects by, the network with its first weights, and the objective.
 
-    origin  a sentence that says where the first weights came from
+    label_spec  the classes as the model will know and draw them
+    origin      a sentence that says where the first weights came from
     """
 
     recipe: Recipe
     training: DataSet
     selection: DataSet | None
+    label_spec: LabelSpec
     network: Network
     config: NetworkConfig
     objective: PixelObjective
@@ -51,14 +54,15 @@ def plan(
     if recipe.classes is not None:
         training = training.with_classes(recipe.classes)
         selection = None if selection is None else selection.with_classes(recipe.classes)
+    spec = training.label_spec if recipe.colours is None else training.label_spec.drawn_in(recipe.colours)
     set_seed(recipe.seed)
-    config = NetworkConfig(recipe.network, len(training.label_spec), recipe.options)
+    config = NetworkConfig(recipe.network, len(spec), recipe.options)
     network = config.build()
     if init_from is not None:
-        origin = take_over(network, config, training.label_spec, load_checkpoint(init_from), where=str(init_from))
+        origin = take_over(network, config, spec, load_checkpoint(init_from), where=str(init_from))
     else:
         origin = load_imagenet(network) if recipe.init == "imagenet" else "random weights"
-    return Plan(recipe, training, selection, network, config, _objective(recipe, training), origin)
+    return Plan(recipe, training, selection, spec, network, config, _objective(recipe, training), origin)
 
 
 def choose_samples(

@@ -28,6 +28,8 @@ class Recipe(BaseModel):
     init: Literal["imagenet", "none"] = Field("imagenet", description="weights the trunk starts from")
     classes: tuple[str, ...] | None = Field(None, description="classes to learn, in order; the rest is ignored")
 
+    colours: tuple[str, ...] | None = Field(None, description="how the classes are drawn, #rrggbb one a class")
+
     steps: int = Field(2000, ge=1, description="updates of the weights")
     batch_size: int = Field(8, ge=1, description="images a batch, over all processes")
     accumulate: int = Field(1, ge=1, description="batches an update")

@@ -129,6 +129,6 @@ def _store(plan: Plan, folder: RunFolder, card: dict[str, Any], network: Network
         "step": progress.step,
         "minutes": round(progress.seconds / 60, 1),
     }
-    spec = plan.training.label_spec
-    checkpoint = Checkpoint(network, plan.config, spec, record, model_card(plan.config, spec, record))
+    card_text = model_card(plan.config, plan.label_spec, record)
+    checkpoint = Checkpoint(network, plan.config, plan.label_spec, record, card_text)
     save_checkpoint(folder.model, checkpoint, stored=plan.recipe.stored)
