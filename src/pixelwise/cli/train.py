@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -79,16 +80,22 @@ def train(
         raise InputError("--resume goes on with the run as it was: give DATA and --resume RUN alone")
     chosen = _chosen(recipe, overrides, split, final) if resume is None else _recipe_of(resume)
     folder = RunFolder(resume or out or _default_folder(data, recipe))
-    if resume is None:
+    leads = _leads()
+    if resume is None and leads:
         _refuse_taken(folder.path)
     started = None if init_from is None else find_model(init_from)
     layout = announce_layout(data, layout)
     splits = splits_of(data, layout=layout, sbd=sbd)
     planned = plan(chosen, lambda name: open_announced(data, name, layout, sbd), splits, init_from=started)
-    with folder.taken(), _tidied(folder, fresh=resume is None):
+    with folder.taken() if leads else nullcontext(), _tidied(folder, fresh=resume is None and leads):
         if minutes is not None:
             planned = _fitted(planned, minutes)
         _run(planned, folder, resume=resume is not None)
+
+
+def _leads() -> bool:
+    """Whether this is the only process, or the first of those that `accelerate launch` or `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _chosen(recipe: str | None, overrides: list[str] | None, split: str | None, final: bool) -> Recipe:
@@ -140,7 +147,8 @@ def _run(planned: Plan, folder: RunFolder, *, resume: bool) -> None:
         )
     if position.step < recipe.steps:
         raise KeyboardInterrupt(f"saved at step {position.step}")
-    print(folder.model)
+    if _leads():
+        print(folder.model)
 
 
 @contextmanager

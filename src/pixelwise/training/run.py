@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import accelerate
 import numpy as np
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 
@@ -51,8 +51,7 @@ def run(
     Raises `InputError` where the folder is in use, and, with `resume`, where it holds a run that is finished or another.
     """
     recipe = plan.recipe
-    AcceleratorState._reset_state()  # it is one a process: an earlier run there may have had another precision
-    accelerator = accelerate.Accelerator(mixed_precision=recipe.precision)
+    accelerator = create_accelerator(recipe.precision)
     main = accelerator.is_main_process
     card = run_card(plan.training, plan.selection, plan.origin, recipe.seed)
     if resume:
@@ -92,6 +91,13 @@ def run(
         watch=tell,
         stop=stop,
     )
+
+
+def create_accelerator(precision: str) -> Accelerator:
+    """Device, precision and processes, as `accelerate launch` or `torchrun` started them."""
+    AcceleratorState._reset_state()  # it is one a process: an earlier run there may have had another precision
+    # On a machine without a GPU accelerate joins several processes only if it is told that the CPU is meant.
+    return Accelerator(mixed_precision=precision, cpu=not torch.accelerator.is_available())
 
 
 def build_learner(plan: Plan, device: torch.device) -> Learner:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-
 from pixelwise.training.loop import learn
 from pixelwise.training.objectives import Trainee
 from pixelwise.training.plan import Plan
 from pixelwise.training.recipe import Recipe
-from pixelwise.training.run import build_batches, build_learner
+from pixelwise.training.run import build_batches, build_learner, create_accelerator
 
 TIMED_STEPS = 20
 WARM_STEPS = 5
@@ -25,8 +22,7 @@ FOR_TRAINING = 0.9
 def steps_in(plan: Plan, minutes: float) -> int:
     """How many steps of a plan fit into `minutes`. The plan's network is changed: work out the plan again afterwards."""
     recipe = plan.recipe
-    AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision=recipe.precision)
+    accelerator = create_accelerator(recipe.precision)
     learner = build_learner(plan, accelerator.device)
     trainee, optimiser = accelerator.prepare(Trainee(learner.network, learner.objective), learner.optimiser)
     batches = build_batches(plan, accelerator.process_index, accelerator.num_processes)
