@@ -1,0 +1,1 @@
+"""NUMBERS -> PEOPLE: the curves of a training, and its board. The only room that draws."""
