@@ -1,10 +1,11 @@
-"""The version and, in a checkout, the commit; in one place that imports nothing of ours."""
+"""The version and, in a checkout, the commit; in one place that imports nothing before it is asked."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -14,11 +15,16 @@ def commit() -> str | None:
 
     None for an installed package, and where git does not answer.
     """
+    from pathlib import Path
+
     return commit_of(Path(__file__).resolve().parents[2])
 
 
 def commit_of(checkout: Path) -> str | None:
     """The same for any folder; None if it is not the top of a checkout (it may lie in one that is somebody else's)."""
+    import os
+    import subprocess
+
     if not (checkout / ".git").exists():  # a folder, or in a further worktree a file
         return None
     words = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,9 +23,26 @@ def progress(title: str, total: int) -> Iterator[Advance]:
         yield _lines(title, total)
 
 
+class Pace:
+    """How fast steps are taken just now; what happens between two of them now and then, such as a validation, does not count."""
+
+    def __init__(self, recent: int = 20) -> None:
+        self._last: tuple[int, float] | None = None
+        self._seconds: deque[float] = deque(maxlen=recent)
+
+    def steps_per_second(self, step: int, seconds: float) -> float | None:
+        """Told the step and the clock; None at the first step it is told, which may be any."""
+        if self._last is not None and step > self._last[0]:
+            self._seconds.append((seconds - self._last[1]) / (step - self._last[0]))
+        self._last = step, seconds
+        return 1 / max(statistics.median(self._seconds), 1e-9) if self._seconds else None
+
+
 @contextmanager
 def _live(title: str, total: int) -> Iterator[Advance]:
-    from rich.console import Console
+    """A line with the bar and, where there is something to say, a second one below: both fit into 80 columns."""
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -32,14 +51,24 @@ def _live(title: str, total: int) -> Iterator[Advance]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, note="")
-        yield lambda done, note: bar.update(task, completed=done, note=note)
+    console = Console(stderr=True)
+    # Minutes, for a bar that has just stood still for a validation would promise nonsense.
+    bar = Progress(*columns, console=console, speed_estimate_period=600)
+    task = bar.add_task(title, total=total)
+    said = Text(no_wrap=True, overflow="ellipsis", style="dim")
+
+    def advance(done: int, note: str) -> None:
+        bar.update(task, completed=done)
+        said.plain = note
+
+    with Live(get_renderable=lambda: Group(bar, said) if said.plain else bar, console=console):
+        yield advance
 
 
 def _lines(title: str, total: int, every_seconds: float = 30.0) -> Advance:
@@ -55,6 +84,10 @@ def _lines(title: str, total: int, every_seconds: float = 30.0) -> Advance:
         last = now
         rate = (done - first) / (now - started) if done > first and now > started else 0.0
         left = f", {(total - done) / rate / 60:.1f} min left" if rate and done < total else ""
-        print(f"{title} {done}/{total}, {(now - started) / 60:.1f} min{left}  {note}", file=sys.stderr, flush=True)
+        print(
+            f"{title} {done}/{total}, {(now - started) / 60:.1f} min{left}  {note}".rstrip(),
+            file=sys.stderr,
+            flush=True,
+        )
 
     return advance

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -24,20 +24,31 @@ from pixelwise.cli.options import (
     open_announced,
     refuse_unwritable,
 )
+from pixelwise.cli.watching import Watcher, closed
 from pixelwise.errors import InputError, import_extra
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pixelwise.data.dataset import DataSet
-    from pixelwise.models.network import Network
     from pixelwise.training.folder import RunFolder
-    from pixelwise.training.loop import Progress
     from pixelwise.training.plan import Plan
     from pixelwise.training.recipe import Recipe
 
 
+def _leads() -> bool:
+    """Whether this is the only process, or the first of those that `accelerate launch` or `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def _first_speaks() -> Iterator[None]:
+    """Inside, only the first of several processes says anything on stderr; errors leave, and are told by each."""
+    if _leads():
+        yield
+    else:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+            yield
+
+
+@_first_speaks()
 def train(
     data: DataArgument,
     overrides: Annotated[
@@ -60,6 +71,9 @@ def train(
         str | None, typer.Option(metavar="MODEL", help="Start from this model's weights; classes may differ.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write curves and pictures for TensorBoard, to RUN/tensorboard.")
+    ] = False,
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
 ) -> None:
@@ -69,8 +83,7 @@ def train(
     select and hold_out). A split called test is not touched. Ctrl-C saves and leaves; --resume goes on, bit for bit.
     Prints the model's directory.
     """
-    for module in ("torch", "accelerate", "filelock"):
-        import_extra(module, extra="torch")
+    _refuse_uninstalled(tensorboard)
     from pixelwise.data.layouts import splits_of
     from pixelwise.inference.model import find_model
     from pixelwise.training.folder import RunFolder
@@ -90,12 +103,14 @@ def train(
     with folder.taken() if leads else nullcontext(), _tidied(folder, fresh=resume is None and leads):
         if minutes is not None:
             planned = _fitted(planned, minutes)
-        _run(planned, folder, resume=resume is not None)
+        _run(planned, folder, resume=resume is not None, tensorboard=tensorboard)
 
 
-def _leads() -> bool:
-    """Whether this is the only process, or the first of those that `accelerate launch` or `torchrun` started."""
-    return os.environ.get("RANK", "0") == "0"
+def _refuse_uninstalled(tensorboard: bool) -> None:
+    for module in ("torch", "accelerate", "filelock"):
+        import_extra(module, extra="torch")
+    if tensorboard:
+        import_extra("tensorboard", extra="tensorboard")
 
 
 def _chosen(recipe: str | None, overrides: list[str] | None, split: str | None, final: bool) -> Recipe:
@@ -125,30 +140,48 @@ def _fitted(planned: Plan, minutes: float) -> Plan:
     return replace(planned, recipe=fitted(planned.recipe, steps))
 
 
-def _run(planned: Plan, folder: RunFolder, *, resume: bool) -> None:
+def _run(planned: Plan, folder: RunFolder, *, resume: bool, tensorboard: bool) -> None:
     from pixelwise.evaluation.confusion import Measures
+    from pixelwise.report.board import Board
     from pixelwise.training.run import run
 
     recipe, held = planned.recipe, 0 if planned.selection is None else len(planned.selection)
+    images_a_step = recipe.batch_size * recipe.accumulate
     print(
         f"{recipe.network} from {planned.origin}; {len(planned.training):,} images to learn from, {held} to select by; "
-        f"{recipe.steps:,} steps of {recipe.batch_size * recipe.accumulate} -> {folder.path}",
+        f"{recipe.steps:,} steps of {images_a_step} -> {folder.path}",
         file=sys.stderr,
     )
-    with progress("training", recipe.steps) as advance, stopping_on_signals() as stop:
+    board = Board(folder.path / "tensorboard", planned.label_spec) if tensorboard and _leads() else None
+    with progress("training", recipe.steps) as advance, stopping_on_signals() as stop, closed(board):
+        watcher = Watcher(advance, images_a_step, board)
         position = run(
             planned,
             folder,
-            count=_count,
+            count=watcher.count,
             rate=lambda counts: Measures.of(counts).mean_iou,
-            watch=lambda at: advance(at.step, _note(at, recipe)),
+            watch=watcher.tell,
             stop=stop,
             resume=resume,
         )
     if position.step < recipe.steps:
         raise KeyboardInterrupt(f"saved at step {position.step}")
     if _leads():
+        _draw(folder)
         print(folder.model)
+
+
+def _draw(folder: RunFolder) -> None:
+    """The page of curves; without matplotlib the run is as good, so what to install is only said."""
+    from pixelwise.report.curves import draw_curves
+
+    page = folder.path / "curves.png"
+    try:
+        draw_curves(folder.log, page)
+    except InputError as error:
+        print(f"{page}: not drawn: {error}", file=sys.stderr)
+    else:
+        print(f"curves: {page}", file=sys.stderr)
 
 
 @contextmanager
@@ -192,18 +225,3 @@ def _tidied(folder: RunFolder, *, fresh: bool) -> Iterator[None]:
         kept = [f"go on with  --resume {folder.path}"] if saved else []
         told = "; ".join([str(error), *kept] if str(error) else kept or ["nothing was saved yet"])
         raise type(error)(told) from error
-
-
-def _count(network: Network, data: DataSet, part: int, parts: int) -> NDArray[np.int64]:
-    from pixelwise.evaluation.evaluate import evaluate
-    from pixelwise.inference.predictors import WholeImage
-
-    device = next(network.parameters()).device
-    return evaluate(WholeImage(network, device), data, part=part, parts=parts).counts
-
-
-def _note(progress: Progress, recipe: Recipe) -> str:
-    speed = progress.step * recipe.batch_size * recipe.accumulate / max(progress.seconds, 1e-9)
-    parts = " ".join(f"{name} {part:.3f}" for name, part in progress.parts.items()) if len(progress.parts) > 1 else ""
-    best = "" if progress.best is None else f"  mIoU: best {progress.best:.4f}"
-    return f"loss {progress.loss:.3f} {parts} rate {progress.rate:.2g}  {speed:.1f} images/s{best}"

@@ -58,12 +58,16 @@ def draw_curves(log: Path, target: Path) -> None:
         figure.savefig(beside, dpi=160)
 
 
-def smoothed(values: Sequence[float], width: int) -> NDArray[np.float64]:
-    """The mean over `width` neighbours, itself in the middle; over fewer, but as many on each side, near the ends."""
+def smoothed(values: Sequence[float] | NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """The mean over `width` neighbours, itself in the middle.
+
+    Near the start, where a loss falls fast, over as many on each side as there are; near the end over those there are.
+    """
     sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, np.float64))])
     places = np.arange(len(values))
-    reach = np.minimum(width // 2, np.minimum(places, len(values) - 1 - places))
-    return (sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1)
+    before = np.minimum(width // 2, places)
+    after = np.minimum(before, len(values) - 1 - places)
+    return (sums[places + after + 1] - sums[places - before]) / (before + after + 1)
 
 
 def _read(log: Path) -> list[dict[str, Any]]:
@@ -84,7 +88,8 @@ def _draw_loss(panel: Any, lines: list[dict[str, Any]]) -> None:
         colour, stroke = COLOURS[place % len(COLOURS)], STROKES[place % len(STROKES)]
         smooth = smoothed(smoothed(values, width), width)
         panel.plot(steps, values, "-", color=colour, linewidth=0.7, alpha=0.4)
-        panel.plot(steps, smooth, stroke, color=colour, linewidth=2, label=name)
+        mark = "." if len(lines) == 1 else None
+        panel.plot(steps, smooth, stroke, marker=mark, color=colour, linewidth=2, label=name)
         # A single wild batch must not flatten the rest.
         highest = max(highest, min(max(values), 1.5 * float(smooth.max())))
     panel.set_ylim(0, 1.05 * highest)
