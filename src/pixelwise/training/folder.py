@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
 from pixelwise.files import write_text
 from pixelwise.version import __version__
+
+LINGERING_SECONDS = 10.0
+"""How long to wait for the lock: a killed run's loader workers hold it until they notice, after about five seconds."""
 
 
 class RunFolder:
@@ -43,7 +47,7 @@ class RunFolder:
     def taken(self) -> Iterator[None]:
         """Keep other processes out while the run goes on; `InputError` if one is in already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / ".lock", timeout=LINGERING_SECONDS)
         try:
             lock.acquire()
         except Timeout as error:
@@ -60,13 +64,18 @@ class RunFolder:
         write_text(self.ids, "\n".join(names) + "\n")
         write_text(self.card, json.dumps(card, indent=2) + "\n")
 
+    def begun(self) -> dict[str, Any]:
+        """The card as it was written at the beginning."""
+        card: dict[str, Any] = json.loads(self.card.read_text(encoding="utf-8"))
+        return card
+
     def refuse_other(self, card: Mapping[str, Any], steps: int) -> None:
         """Raise `InputError` where the run that is to go on is finished, or is not the one that `card` describes."""
         if not self.recipe.is_file() or not self.card.is_file():
             raise InputError(
                 f"{self.path}: no run to resume here, it lacks recipe.yaml or run.json; give the folder of a run"
             )
-        begun = json.loads(self.card.read_text(encoding="utf-8"))
+        begun = self.begun()
         if (self.states / f"step-{steps:08d}").is_dir():
             raise InputError(
                 f"{self.path}: has finished its {steps:,} steps; use {self.model}, "
@@ -83,10 +92,14 @@ class RunFolder:
                 raise InputError(f"{self.path}: began with other {what}: {was}, now {now}; {cure}")
 
     def forget_after(self, step: int) -> None:
-        """Drop lines of the log that a resumed run will write again."""
+        """Drop what a resumed run will write again: later or broken lines of the log, and what a kill left half-written."""
+        for folder in (*self.path.glob(f".{self.model.name}.*"), *self.states.glob(".step-*")):
+            shutil.rmtree(folder)
         if self.log.is_file():
             lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.log, "".join(line for line in lines if json.loads(line)["step"] <= step))
+            write_text(
+                self.log, "".join(line for line in lines if line[-1] == "\n" and json.loads(line)["step"] <= step)
+            )
 
     def write_line(self, values: Mapping[str, Any]) -> None:
         """Add a line to the log."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -75,7 +76,7 @@ class Progress:
     rate: float
     """Learning rate of the first group."""
     score: float | None
-    """Validation score, on the steps that validate."""
+    """Validation score, on the steps that validate, if anything was labelled there."""
     best: float | None
     seconds: float
     """Time spent on the run so far, over all its sessions."""
@@ -95,9 +96,9 @@ def train(
 ) -> Position:
     """Train until all steps are done, or until `stop()` is true; goes on from the newest state that was saved.
 
-    `batches(first, last)` yields the batches of those numbers. `validate` gives the score to select by (larger is
-    better); `keep` stores a network: whenever its score is the best so far, or at the end where nothing validates.
-    `watch` is told of every step. Before it returns, the state is saved.
+    `batches(first, last)` yields the batches of those numbers. `validate` gives the score to select by: larger is
+    better, NaN says nothing. `keep` stores a network: whenever its score is the best so far, or at the end where no
+    score came. `watch` is told of every step. Before it returns, the state is saved.
 
     Raises `InputError` with the step and the names of the batch if the loss is not finite, and if no pixel of the first
     `BLANK_STEPS` steps is labelled.
@@ -106,15 +107,15 @@ def train(
     schedule = LambdaLR(learner.optimiser, learner.factor)
     accelerator.register_for_checkpointing(schedule, *([learner.average] if learner.average else []))
     position = states.load()
-    started, labelled = time.monotonic() - position.seconds, 0.0
+    started = time.monotonic() - position.seconds
     stream = iter(batches(position.step * cadence.accumulate, cadence.steps * cadence.accumulate))
     trainee.train()
     stopped = False
     while position.step < cadence.steps and not stopped:
         group = [batch.to(accelerator.device) for batch in itertools.islice(stream, cadence.accumulate)]
         parts, weight = learn(accelerator, trainee, learner.objective, group)
-        labelled += weight
-        _refuse_nonsense(parts, labelled, position.step + 1, cadence.steps, group)
+        position.labelled += weight
+        _refuse_nonsense(parts, position.labelled, position.step + 1, cadence.steps, group)
         rate = float(schedule.get_last_lr()[0])
         if cadence.clip is not None:
             accelerator.clip_grad_norm_(trainee.parameters(), cadence.clip)
@@ -129,8 +130,8 @@ def train(
         last = position.step == cadence.steps
         score = None
         if validate and (last or position.step % cadence.validate_every == 0):
-            score = _validated(learner, trainee, validate)
-        better = score is not None and not math.isnan(score) and (position.best is None or score > position.best)
+            score = _validated(learner, trainee, validate, accelerator)
+        better = score is not None and (position.best is None or score > position.best)
         position.best = score if better else position.best
         loss = sum(parts.values())
         progress = Progress(position.step, cadence.steps, loss, parts, rate, score, position.best, position.seconds)
@@ -151,17 +152,18 @@ def learn(
     """
     places = torch.stack([objective.count(batch).float() for batch in group]).sum()
     joint = accelerator.reduce(places, "sum")
+    divisor = joint.masked_fill(joint == 0, 1)
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(group, start=1):
         # Processes exchange gradients once a step, on its last batch.
         with nullcontext() if number == len(group) else accelerator.no_sync(trainee):
             parts = _forward(trainee, batch)
-            loss = torch.stack(list(parts.values())).sum() / joint.clamp(min=1)
+            loss = torch.stack(list(parts.values())).sum() / divisor
             # They average their gradients, and each sum is divided by everybody's places already.
             accelerator.backward(loss * accelerator.num_processes)
         for name, part in parts.items():
             sums[name] = sums.get(name, part.new_zeros(())) + part.detach()
-    means = {name: float(accelerator.reduce(part, "sum") / joint.clamp(min=1)) for name, part in sums.items()}
+    means = {name: float(accelerator.reduce(part, "sum") / divisor) for name, part in sums.items()}
     return means, float(joint)
 
 
@@ -192,10 +194,18 @@ def _refuse_nonsense(parts: Mapping[str, float], labelled: float, step: int, ste
         )
 
 
-def _validated(learner: Learner, trainee: nn.Module, validate: Callable[[Network], float]) -> float:
+def _validated(
+    learner: Learner, trainee: nn.Module, validate: Callable[[Network], float], accelerator: Accelerator
+) -> float | None:
+    """The score of the network to keep; None where there was nothing to judge by."""
     learner.network.eval()
+    if accelerator.num_processes > 1:
+        for statistic in learner.judged.buffers():  # each process has seen other images; the first one's are kept
+            broadcast(statistic)
     score = validate(learner.judged)
     trainee.train()
+    if math.isnan(score):
+        return None
     learner.factor.observe(score)
     return score
 

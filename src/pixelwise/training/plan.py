@@ -51,6 +51,8 @@ def plan(
     networks and splits, missing weights, and a set too small to hold samples out.
     """
     training, selection = choose_samples(recipe, open_split, splits)
+    if recipe.schedule == "plateau" and selection is None:
+        raise InputError("schedule=plateau follows the selection score, but nothing is selected by: choose another")
     if recipe.classes is not None:
         training = training.with_classes(recipe.classes)
         selection = None if selection is None else selection.with_classes(recipe.classes)
@@ -71,16 +73,19 @@ def choose_samples(
     """The samples to learn from and those to select by, if any.
 
     With `select: auto`, the split val selects where the split train is learned from; where there is none, or another
-    split is learned from, a stable part of the training samples is held out.
+    split is learned from, a stable part of the training samples is held out. Of a data set with splits none but train
+    is taken unasked.
     """
     if recipe.final:
         if missing := [name for name in ("train", "val") if name not in splits]:
             raise InputError(
                 f"final learns from train and val together, but there is no split '{missing[0]}'; leave it out"
             )
-        names = [*open_split("train").names, *open_split("val").names]
-        return open_split(None).subset(names), None
-    split = recipe.split or ("train" if "train" in splits else None)
+        names = dict.fromkeys([*open_split("train").names, *open_split("val").names])
+        return open_split(None).subset(tuple(names)), None
+    if recipe.split is None and splits and "train" not in splits:
+        raise InputError(f"there is no split 'train' among {', '.join(splits)}: say which to learn from, by split=NAME")
+    split = recipe.split or ("train" if splits else None)
     training = open_split(split)
     by_val = recipe.select == "val" or (recipe.select == "auto" and split == "train" and "val" in splits)
     if by_val:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pixelwise.data.batches import Batches
 from pixelwise.data.dataset import DataSet
+from pixelwise.errors import InputError
 from pixelwise.models.network import Network
 from pixelwise.training.average import WeightAverage
 from pixelwise.training.folder import RunFolder, run_card
@@ -56,6 +57,7 @@ def run(
     card = run_card(plan.training, plan.selection, plan.origin, recipe.seed)
     if resume:
         folder.refuse_other(card, recipe.steps)
+        card = folder.begun()  # where its first weights came from is not told again
     elif main:
         recipe.save(folder.recipe)
         folder.begin(card, plan.training.names)
@@ -112,6 +114,8 @@ def build_learner(plan: Plan, device: torch.device) -> Learner:
 def build_batches(plan: Plan, part: int, parts: int) -> Batches:
     """The training batches, or a process's part of them."""
     recipe, fill = plan.recipe, plan.network.fill
+    if recipe.batch_size < parts:
+        raise InputError(f"a batch of {recipe.batch_size} cannot be shared by {parts} processes: raise batch_size")
     return Batches(
         plan.training, recipe.batch_size, recipe.augmentation(), fill, seed=recipe.seed, part=part, parts=parts
     )

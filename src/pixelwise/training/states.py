@@ -21,6 +21,8 @@ class Position:
     step: int = 0
     best: float | None = None
     seconds: float = 0.0
+    labelled: float = 0.0
+    """The weight of all labelled places up to here."""
 
 
 class States:
@@ -50,13 +52,16 @@ class States:
             self.accelerator.load_state(str(saved[-1]))
             return Position(**json.loads((saved[-1] / "position.json").read_text()))
         except Exception as error:  # damaged files fail in as many ways as there are formats
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"{saved[-1]}: cannot be resumed ({reason}); delete it to go on from the state before, or from the start"
+                f"{saved[-1]}: cannot be resumed ({_first_line(error)}); "
+                f"delete it to go on from the state before, or from the start"
             ) from error
 
     def save(self, position: Position) -> None:
-        """Save the present state, then let the older ones go. Where that fails, the older one still stands."""
+        """Save the present state, then let the older ones go.
+
+        Raises `InputError` where that fails, as on a full disk; the older state still stands.
+        """
         final = self.folder / f"step-{position.step:08d}"
         if final.is_dir():
             return
@@ -64,14 +69,25 @@ class States:
         if self.accelerator.is_main_process:
             shutil.rmtree(beside, ignore_errors=True)  # left by a run that was killed while saving
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(beside))
-        self.accelerator.wait_for_everyone()
+        try:
+            self.accelerator.save_state(str(beside))
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                write_text(beside / "position.json", json.dumps(asdict(position)))
+                os.replace(beside, final)
+        except Exception as error:  # a full disk, too, is told otherwise by each format
+            shutil.rmtree(beside, ignore_errors=True)
+            raise InputError(
+                f"{final}: cannot be saved ({_first_line(error)}); make room, or change the folder's permissions"
+            ) from error
         if self.accelerator.is_main_process:
-            write_text(beside / "position.json", json.dumps(asdict(position)))
-            os.replace(beside, final)
             for older in self._saved()[:-1]:
                 shutil.rmtree(older)
         self.accelerator.wait_for_everyone()
 
     def _saved(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from accelerate import Accelerator
 
 from pixelwise.training.loop import learn
 from pixelwise.training.objectives import Trainee
@@ -20,9 +25,17 @@ FOR_TRAINING = 0.9
 
 
 def steps_in(plan: Plan, minutes: float) -> int:
-    """How many steps of a plan fit into `minutes`. The plan's network is changed: work out the plan again afterwards."""
+    """How many steps of a plan fit into `minutes`: the same in all processes. Plan and random state stay as they were."""
+    accelerator = create_accelerator(plan.recipe.precision)
+    with torch.random.fork_rng([accelerator.device] if accelerator.device.type == "cuda" else []):
+        seconds = _seconds_a_step(replace(plan, network=deepcopy(plan.network)), accelerator)
+    joint = accelerator.reduce(torch.tensor(seconds, device=accelerator.device), "mean")
+    return max(1, round(FOR_TRAINING * minutes * 60 / float(joint)))
+
+
+def _seconds_a_step(plan: Plan, accelerator: Accelerator) -> float:
+    """The mean over some steps, which change the plan's network."""
     recipe = plan.recipe
-    accelerator = create_accelerator(recipe.precision)
     learner = build_learner(plan, accelerator.device)
     trainee, optimiser = accelerator.prepare(Trainee(learner.network, learner.objective), learner.optimiser)
     batches = build_batches(plan, accelerator.process_index, accelerator.num_processes)
@@ -38,11 +51,16 @@ def steps_in(plan: Plan, minutes: float) -> int:
         if learner.average:
             learner.average.update(learner.network)
         seconds.append(time.monotonic() - begun)
-    return max(1, round(FOR_TRAINING * minutes * 60 / statistics.fmean(seconds[WARM_STEPS:])))
+    return statistics.fmean(seconds[WARM_STEPS:])
 
 
 def fitted(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe for that many steps: five looks at the selection images, a state saved about every minute or so."""
+    """The recipe for that many steps: five looks at the selection images, twenty saved states or more."""
     return recipe.model_copy(
-        update={"steps": steps, "validate_every": max(1, steps // 5), "warmup": min(recipe.warmup, steps // 10)}
+        update={
+            "steps": steps,
+            "validate_every": max(1, steps // 5),
+            "save_every": min(recipe.save_every, max(1, steps // 20)),
+            "warmup": min(recipe.warmup, steps // 10),
+        }
     )

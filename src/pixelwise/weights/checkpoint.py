@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -58,7 +59,7 @@ def save_checkpoint(
     """Write a model directory whole or not at all.
 
     With `stored="float16"` convolution weights are halved in size; norms and biases keep 32 bits, for a running
-    variance can leave float16's range.
+    variance can leave float16's range. Raises `InputError` where the weights cannot be written, as on a full disk.
     """
     config = {
         "format": FORMAT,
@@ -71,7 +72,10 @@ def save_checkpoint(
     with directory_written_beside(directory) as beside:
         (beside / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (beside / CARD).write_text(checkpoint.card, encoding="utf-8")
-        save_file(state, beside / WEIGHTS, metadata={"format": "pt"})
+        try:
+            save_file(state, beside / WEIGHTS, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise InputError(f"{Path(directory) / WEIGHTS}: cannot be written ({error})") from error
 
 
 def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
