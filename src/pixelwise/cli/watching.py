@@ -64,7 +64,7 @@ def note(at: Progress, images_per_second: float | None, score: float | None) -> 
         words[0] += f" ({', '.join(f'{name} {part:.3f}' for name, part in at.parts.items())})"
     words.append(f"rate {at.rate:.2g}")
     if images_per_second is not None:
-        words.append(f"{images_per_second:.3g} images/s")
+        words.append(f"{images_per_second:.1f} images/s")
     if at.best is not None:
         latest = "" if score is None else f"{score:.4f}, "
         words.append(f"mIoU {latest}best {at.best:.4f}")
