@@ -1,77 +1,77 @@
-"""Which parameters learn how fast, and the schedule at steps worked out by hand."""
+"""Which parameters learn, how fast, and which of them decay."""
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
+from pixelwise.models.network import Network
 from pixelwise.models.published import create_model, list_models
-from pixelwise.training.optimiser import create_optimiser, parameter_groups, poly_schedule
+from pixelwise.training.optimiser import Rates, create_optimiser, parameter_groups
+
+
+def built(name: str) -> Network:
+    with torch.device("meta"):
+        return create_model(name, 21)
+
+
+def by_name(network: Network, rates: Rates) -> dict[str, dict[str, Any]]:
+    groups = parameter_groups(network, rates)
+    assert len({group["name"] for group in groups}) == len(groups)
+    return {group["name"]: group for group in groups}
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_parameter_learns_exactly_once(name: str) -> None:
-    with torch.device("meta"):
-        network = create_model(name, 21)
-    groups = parameter_groups(network, 0.1, 0.01, backbone_rate=0.5)
+    network = built(name)
+    groups = parameter_groups(network, Rates(0.1, 0.01, backbone=0.5))
     grouped = [id(parameter) for group in groups for parameter in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in network.parameters()}
+    known = {f"{part} {kind}" for part, kind in product(("backbone", "new", "last"), ("weights", "norms", "biases"))}
+    assert {group["name"] for group in groups} <= known
+    assert all(group["params"] for group in groups)
 
 
-def test_biases_and_norms_do_not_decay_and_the_trunk_has_its_own_rate() -> None:
-    with torch.device("meta"):
-        network = create_model("fcn8s_lite0", 21)
+@pytest.mark.parametrize("name", list_models())
+def test_only_weights_decay_and_norms_have_groups_of_their_own(name: str) -> None:
+    network = built(name)
+    norms = {id(p) for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    biases = {id(p) for n, p in network.named_parameters() if n.endswith("bias")} - norms
+    for group_name, group in by_name(network, Rates(0.1, 0.01)).items():
+        kind = group_name.split()[1]
+        ids = {id(parameter) for parameter in group["params"]}
+        assert {"norms": ids <= norms, "biases": ids <= biases, "weights": ids.isdisjoint(norms | biases)}[kind]
+        assert group["weight_decay"] == (0.01 if kind == "weights" else 0)
+
+
+@pytest.mark.parametrize("name", ["fcn8s_lite0", "fcn8s_vgg16"])
+def test_parts_learn_at_multiples_of_the_base_rate(name: str) -> None:
+    network = built(name)
+    groups = by_name(network, Rates(0.1, backbone=0.5, last=10, bias=2))
     trunk = {id(parameter) for parameter in network.backbone.parameters()}
-    for group in parameter_groups(network, 0.1, 0.01, backbone_rate=0.5):
-        assert group["params"]
+    last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
+    of_part = {"backbone": 0.5, "new": 1.0, "last": 10.0}
+    of_kind = {"weights": 1.0, "norms": 1.0, "biases": 2.0}
+    for group_name, group in groups.items():
+        part, kind = group_name.split()
+        assert group["lr"] == pytest.approx(0.1 * of_part[part] * of_kind[kind])
         for parameter in group["params"]:
-            assert group["weight_decay"] == (0.01 if parameter.ndim > 1 else 0)
-            assert group["lr"] == (0.05 if id(parameter) in trunk else 0.1)
+            assert part == ("backbone" if id(parameter) in trunk else "last" if id(parameter) in last else "new")
+    assert {"backbone weights", "last weights", "last biases"} <= groups.keys()
+    assert ("backbone norms" in groups) == (name == "fcn8s_lite0")
 
 
 def test_frozen_parameters_are_left_out() -> None:
-    with torch.device("meta"):
-        network = create_model("fcn8s_lite0", 21)
+    network = built("fcn8s_lite0")
     network.backbone.requires_grad_(False)
-    groups = parameter_groups(network, 0.1, 0.01, backbone_rate=1)
+    groups = parameter_groups(network, Rates(0.1, 0.01))
     assert sum(len(group["params"]) for group in groups) == len(list(network.decoder.parameters()))
-
-
-def rates(steps: int, *, power: float, warmup: int, rate: float = 1.0) -> list[float]:
-    optimiser = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": rate}])
-    schedule = poly_schedule(optimiser, steps, power=power, warmup=warmup)
-    seen = []
-    for _ in range(steps):
-        seen.append(schedule.get_last_lr()[0])
-        optimiser.step()
-        schedule.step()
-    return seen
-
-
-def test_the_poly_schedule_by_hand() -> None:
-    # (1 - step / 10) ** 2, times 0.5
-    assert rates(10, power=2, warmup=0, rate=0.5)[:3] == pytest.approx([0.5, 0.405, 0.32])
-    assert rates(10, power=2, warmup=0, rate=0.5)[-1] == pytest.approx(0.005)
-    # DeepLab's power: 0.5 ** 0.9 halfway
-    assert rates(10, power=0.9, warmup=0)[5] == pytest.approx(0.535887, abs=1e-6)
-
-
-def test_a_rate_rises_over_the_warmup() -> None:
-    assert rates(10, power=0, warmup=3) == pytest.approx([0.25, 0.5, 0.75, *[1.0] * 7])
-    assert rates(10, power=1, warmup=1)[:3] == pytest.approx([0.5, 0.9, 0.8])
-
-
-def test_power_0_keeps_the_rate() -> None:
-    assert rates(7, power=0, warmup=0, rate=0.3) == [0.3] * 7
-
-
-def test_groups_keep_their_proportion() -> None:
-    optimiser = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.1}, {"params": [torch.zeros(1)], "lr": 1.0}])
-    schedule = poly_schedule(optimiser, 4, power=1, warmup=0)
-    optimiser.step()
-    schedule.step()
-    assert schedule.get_last_lr() == pytest.approx([0.075, 0.75])
+    assert not any(group["name"].startswith("backbone") for group in groups)
 
 
 def test_both_optimisers_take_the_groups_settings() -> None:
