@@ -10,6 +10,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # More words for pytest, for instance  make test PYTEST="-n 2 tests/data". Several processes are not the default: two were
 # no faster than one when last measured, on two busy cores (torch uses both by itself), and tests that measure time lose by it.
 PYTEST ?=
+# Steps of the benchmark of training: enough to see that it runs; a number to quote needs 100.
+STEPS ?= 10
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
@@ -51,7 +53,8 @@ format: $(DEV_READY)
 	$(BIN)/ruff format .
 
 bench: $(DEV_READY)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/train.py --steps $(STEPS)
 
 # The stamps lie in the environment, so that removing it removes them; they are older than a changed INPUT, so that a new
 # dependency is installed and nothing is installed twice.
