@@ -115,6 +115,20 @@ def test_views_keep_to_their_settings(size: tuple[int, int], augmentation: Augme
     assert view.flipped in ({0.0: (False,), 0.5: (False, True), 1.0: (True,)}[augmentation.flip])
 
 
+@given(sizes, st.integers(0, 20), st.integers(0, 2**32 - 1))
+def test_a_jittered_window_lies_so_much_further_at_most(size: tuple[int, int], jitter: int, seed: int) -> None:
+    view = draw_view(size, Augmentation(crop=24, jitter=jitter), np.random.default_rng(seed))
+    for start, have in zip((view.box.y0, view.box.x0), size, strict=True):
+        assert min(0, have - 24) - jitter <= start <= max(0, have - 24) + jitter
+
+
+def test_jitter_reaches_beyond_the_image() -> None:
+    drawn = [draw_view((24, 24), Augmentation(crop=24, jitter=3), np.random.default_rng(seed)) for seed in range(200)]
+    assert {view.box.y0 for view in drawn} == {view.box.x0 for view in drawn} == set(range(-3, 4))
+    whole = [draw_view((24, 24), Augmentation(jitter=3), np.random.default_rng(seed)) for seed in range(200)]
+    assert {view.box.x0 for view in whole} == set(range(-3, 4))
+
+
 def test_scales_are_drawn_evenly_in_the_logarithm() -> None:
     generator = np.random.default_rng(0)
     factors = [draw_view((1000, 1000), Augmentation(scale=(0.5, 2)), generator).size[0] / 1000 for _ in range(2000)]

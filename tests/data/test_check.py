@@ -51,7 +51,7 @@ def test_a_sound_folder(folder: Path) -> None:
     assert report.problems == report.errors == ()
     assert report.images == 4
     assert report.sizes == {(4, 6): 4}
-    assert report.classes == (ClassShare("background", 2 / 3, 4), ClassShare("cat", 1 / 3, 4))
+    assert report.classes == (ClassShare("background", 2 / 3, 4, 2 / 3), ClassShare("cat", 1 / 3, 4, 1 / 3))
     assert report.ignored == 0
 
 
@@ -233,7 +233,8 @@ def test_the_report_as_json(folder: Path) -> None:
     record = json.loads(json.dumps(check(open_data(folder)).to_json()))
     assert record["images"] == 4
     assert record["sizes"] == [{"height": 4, "width": 6, "images": 4}]
-    assert record["classes"][1] == {"name": "cat", "pixels": pytest.approx(1 / 3), "images": 3}
+    third = pytest.approx(1 / 3)
+    assert record["classes"][1] == {"name": "cat", "pixels": third, "images": 3, "where_present": third}
     assert record["ignored"] == 0.25
     assert record["problems"][0]["level"] == "warning"
 

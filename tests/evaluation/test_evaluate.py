@@ -58,6 +58,18 @@ def test_every_image_is_counted_in_order() -> None:
     assert np.array_equal(matrix.counts, expected.counts)
 
 
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_the_parts_of_several_processes_add_up(parts: int) -> None:
+    """Five images: also with an uneven last share, and with processes that have none."""
+    wrong = lambda image: np.roll(knowing(SHAPES)(image), 1, axis=0)  # noqa: E731
+    told: list[tuple[int, int]] = []
+    shares = [evaluate(wrong, SHAPES, part=part, parts=parts).counts for part in range(parts)]
+    assert np.array_equal(sum(shares), evaluate(wrong, SHAPES).counts)
+    assert [share.sum() // (40 * 56) for share in shares] == [len(range(part, 5, parts)) for part in range(parts)]
+    evaluate(wrong, SHAPES, part=0, parts=parts, progress=lambda done, of: told.append((done, of)))
+    assert told[-1] == (len(range(0, 5, parts)),) * 2
+
+
 def test_classes_meet_by_name_and_unknown_ones_are_ignored_and_listed() -> None:
     matched = match_classes(SHAPES, ("ring", "background", "disc"))
     assert matched.ignored == ("square", "triangle", "line")

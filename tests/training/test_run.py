@@ -4,72 +4,34 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from tests.conftest import Refuses
+from tests.training.trainings import (
+    SHAPES,
+    CutOffError,
+    cut_at,
+    fingerprint,
+    narrow,
+    planned,
+    small,
+    trained,
+    weights,
+)
 
 import pixelwise
 from pixelwise.data.dataset import DataSet, hold_out
-from pixelwise.data.shapes import CLASSES, Shapes
+from pixelwise.data.shapes import CLASSES
 from pixelwise.models.network import Network
 from pixelwise.training.loop import Progress
+from pixelwise.training.plan import plan
 from pixelwise.training.recipe import Recipe, read_recipe
-from pixelwise.training.run import plan, run, saved_recipe
-
-SHAPES = Shapes(24, size=(64, 80))
-
-
-def small(**changes: object) -> Recipe:
-    """A recipe that takes seconds: few, small windows, on the main process, in full precision."""
-    settings = {
-        "init": "none", "options": {"context": 16}, "steps": 4, "batch_size": 2, "crop": 64, "warmup": 0,
-        "precision": "no", "workers": 0, "hold_out": 0, "save_every": 2,
-    }  # fmt: skip
-    return Recipe.model_validate(settings | changes)
-
-
-def never(network: Network, data: DataSet) -> float:
-    raise AssertionError("nothing is held out, so nothing is to be scored")
-
-
-def trained(
-    recipe: Recipe,
-    folder: Path,
-    *,
-    data: DataSet = SHAPES,
-    score: Callable[[Network, DataSet], float] = never,
-    watch: Callable[[Progress], None] = lambda _: None,
-) -> list[Progress]:
-    """Plan and run; what was told of each step."""
-    told: list[Progress] = []
-
-    def tell(progress: Progress) -> None:
-        told.append(progress)
-        watch(progress)
-
-    assert run(plan(data, recipe), recipe, folder, score=score, watch=tell) == folder / "model"
-    return told
-
-
-class CutOffError(Exception):
-    """The end of a run before its time."""
-
-
-def cut_at(step: int) -> Callable[[Progress], None]:
-    def watch(progress: Progress) -> None:
-        if progress.step == step:
-            raise CutOffError
-
-    return watch
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
+from pixelwise.training.run import build_batches
+from pixelwise.weights.checkpoint import load_checkpoint
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
@@ -82,41 +44,79 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     assert all(later.seconds > earlier.seconds for earlier, later in itertools.pairwise(told))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"average": 0.9},
+        {"optimiser": "adamw", "schedule": "cosine", "clip": 1.0},
+        {"accumulate": 2, "workers": 1, "hardest": 0.5},
+        {"schedule": "plateau", "patience": 1, "hold_out": 0.3, "validate_every": 1},
+    ],
+    ids=["sgd", "average", "adamw", "accumulate", "plateau"],
+)
 @pytest.mark.parametrize("cut", [3, 5, 6])
-def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path, cut: int) -> None:
-    recipe = small(steps=6, save_every=2)
-    whole = trained(recipe, tmp_path / "whole")
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path, cut: int, options: dict) -> None:
+    recipe = narrow(**{"steps": 6, "save_every": 2, "warmup": 2} | options)  # it has dropout
+    never_better = lambda network, data: 0.5  # noqa: E731
+    whole = trained(recipe, tmp_path / "whole", score=never_better)
     with pytest.raises(CutOffError):
-        trained(recipe, tmp_path / "cut", watch=cut_at(cut))
-    rest = trained(read_recipe(saved_recipe(tmp_path / "cut")), tmp_path / "cut")
+        trained(recipe, tmp_path / "cut", watch=cut_at(cut), score=never_better)
+    rest = trained(read_recipe(tmp_path / "cut" / "recipe.yaml"), tmp_path / "cut", score=never_better, resume=True)
     assert [progress.step for progress in rest] == list(range(cut - (cut - 1) % 2, 7))  # from the last saved step on
     for resumed, never_cut in zip(rest, whole[-len(rest) :], strict=True):
         assert (resumed.loss, resumed.rate) == (never_cut.loss, never_cut.rate)
     expected, got = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert expected.keys() == got.keys()
     assert all(torch.equal(got[name], tensor) for name, tensor in expected.items())
+    assert _logged(tmp_path / "whole") == _logged(tmp_path / "cut")
+    assert len({progress.rate for progress in whole[2:]}) > 1  # the schedule did something, so that it is seen to go on
 
 
-def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
-    recipe = small(steps=2)
+def _logged(run: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_a_normalised_network_goes_on_with_its_statistics(tmp_path: Path) -> None:
+    recipe = small(steps=4, average=0.9)
+    trained(recipe, tmp_path / "whole")
+    with pytest.raises(CutOffError):
+        trained(recipe, tmp_path / "cut", watch=cut_at(4))
+    trained(recipe, tmp_path / "cut", resume=True)
+    assert fingerprint(weights(tmp_path / "whole")) == fingerprint(weights(tmp_path / "cut"))
+
+
+def test_a_finished_run_is_not_resumed(tmp_path: Path, refuses: Refuses) -> None:
+    recipe = narrow(steps=2)
     trained(recipe, tmp_path)
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
-    assert trained(recipe, tmp_path) == []
+    with refuses(str(tmp_path), "has finished its 2 steps", "--init-from"):
+        trained(recipe, tmp_path, resume=True)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
 
 
-def test_a_damaged_state_is_named(tmp_path: Path, refuses: Refuses) -> None:
-    with pytest.raises(CutOffError):
-        trained(small(), tmp_path, watch=cut_at(3))
-    (state,) = (tmp_path / "states").glob("step-*")
-    (state / "optimizer.bin").write_bytes(b"no optimiser")
-    with refuses(str(state), "cannot be resumed"):
-        trained(small(), tmp_path)
+@pytest.mark.parametrize("names", [SHAPES.names[1:], SHAPES.names[:-1]], ids=["another first", "another last"])
+def test_a_run_goes_on_with_its_own_images_only(tmp_path: Path, names: tuple[str, ...], refuses: Refuses) -> None:
+    trained(narrow(), tmp_path / "all", stop=lambda: True)
+    trained(narrow(), tmp_path / "some", data=SHAPES.subset(names), stop=lambda: True)
+    with refuses("other images"):  # fewer than it began with
+        trained(narrow(), tmp_path / "all", data=SHAPES.subset(names), resume=True)
+    with refuses("other images"):  # and more
+        trained(narrow(), tmp_path / "some", resume=True)
+
+
+def test_a_resumed_run_remembers_what_it_started_from(tmp_path: Path) -> None:
+    trained(narrow(steps=2, seed=5), tmp_path / "first")
+    from_first = plan(narrow(), lambda _: SHAPES, (), init_from=tmp_path / "first" / "model")
+    trained(narrow(), tmp_path / "next", at=from_first, stop=lambda: True)
+    trained(narrow(), tmp_path / "next", resume=True)
+    assert "first" in load_checkpoint(tmp_path / "next" / "model").record["started_from"]
 
 
 def test_nothing_to_resume(tmp_path: Path, refuses: Refuses) -> None:
     with refuses(str(tmp_path), "no run to resume"):
-        saved_recipe(tmp_path)
+        trained(narrow(), tmp_path, resume=True)
 
 
 def test_the_seed_decides_everything(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_seed_decides_everything(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_names_step_and_files(tmp_path: Path, refuses: Refuses) -> None:
     told: list[Progress] = []
-    with refuses("the loss is", "at step", "shapes_000", "learning_rate"):
+    with refuses("the loss is not finite", "at step", "pixels ", "shapes_000", "learning_rate"):
         trained(small(steps=50, learning_rate=1e12, momentum=0), tmp_path, watch=told.append)
     assert all(np.isfinite(progress.loss) for progress in told)
 
@@ -148,6 +148,9 @@ def test_a_run_leaves_a_model_that_loads_and_says_how_it_was_made(tmp_path: Path
     card = (tmp_path / "model" / "README.md").read_text()
     assert "for tests alone" in card
     assert "no images were held out" in card
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert (run["seed"], run["started_from"], run["training_images"]) == (0, "random weights", 24)
+    assert run.items() <= model.record.items()
 
 
 def test_held_out_images_are_scored_and_not_trained_on(tmp_path: Path) -> None:
@@ -175,15 +178,30 @@ def test_held_out_images_are_scored_and_not_trained_on(tmp_path: Path) -> None:
     assert logged == [2, 4, 6]
 
 
-def test_what_cannot_be_trained_is_said_before_anything_is_written(refuses: Refuses) -> None:
-    with refuses("unknown network"):
-        plan(SHAPES, small(network="fcn9s"))
-    with refuses("unknown class 'disk'", "did you mean 'disc'?"):
-        plan(SHAPES, small(classes=("background", "disk")))
-    with refuses("init=none"):
-        plan(SHAPES, small(init="imagenet", network="fcn8s_vgg16", options={"width": 1 / 16}))
-    with refuses("cannot hold"):
-        plan(SHAPES.subset(SHAPES.names[:1]), small(hold_out=0.5))
+def test_images_without_labels_to_select_by_leave_the_last_model(tmp_path: Path) -> None:
+    told = trained(narrow(steps=3, hold_out=0.3, validate_every=1), tmp_path, score=lambda network, data: math.nan)
+    assert [progress.best for progress in told] == [None] * 3
+    assert load_checkpoint(tmp_path / "model").record["step"] == 3
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()  # which is no JSON
+    assert "NaN" not in (tmp_path / "model" / "config.json").read_text()
+
+
+def test_the_mean_of_the_weights_is_what_is_judged_and_kept(tmp_path: Path) -> None:
+    judged: list[str] = []
+    live: list[str] = []
+    chosen = planned(small(steps=3, average=0.5, hold_out=0.3, validate_every=1, learning_rate=0.1))
+
+    def score(network: Network, data: DataSet) -> float:
+        assert network is not chosen.network
+        judged.append(fingerprint({name: tensor.clone() for name, tensor in network.state_dict().items()}))
+        live.append(fingerprint(chosen.network.state_dict()))
+        return len(judged) / 10
+
+    trained(chosen.recipe, tmp_path, score=score, at=chosen)
+    assert len(set(judged)) == 3
+    assert judged[0] == live[0]  # after one step there is nothing else to average
+    assert judged[1:] != live[1:]
+    assert fingerprint(load_checkpoint(tmp_path / "model").network.state_dict()) == judged[-1] != live[-1]
 
 
 def test_16_bit_arithmetic_learns_too_and_in_one_process_with_the_other(tmp_path: Path) -> None:
@@ -194,3 +212,25 @@ def test_16_bit_arithmetic_learns_too_and_in_one_process_with_the_other(tmp_path
     halves, wholes = weights(tmp_path / "bf16"), weights(tmp_path / "no")
     assert {tensor.dtype for tensor in halves.values()} == {tensor.dtype for tensor in wholes.values()}
     assert not torch.equal(halves["decoder.score.weight"], wholes["decoder.score.weight"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_weights": "median_frequency"}, {"class_weights": "effective_number"}, {"hardest": 0.3}, {"smoothing": 0.1},
+        {"optimiser": "adamw", "learning_rate": 0.003}, {"average": 0.5}, {"clip": 1.0}, {"accumulate": 2},
+        {"backbone_rate": 0.5, "last_rate": 2, "bias_rate": 2}, {"schedule": "cosine"}, {"schedule": "step"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_way_of_learning_learns(tmp_path: Path, options: dict) -> None:
+    recipe = small(**{"steps": 10, "learning_rate": 0.03, "scale": (1, 1), "flip": 0, "brightness": 0} | options)
+    told = trained(recipe, tmp_path, data=SHAPES.subset(SHAPES.names[:2]))
+    assert told[-1].loss < 0.9 * told[0].loss
+
+
+def test_a_batch_too_small_for_the_processes_is_refused(refuses: Refuses) -> None:
+    chosen = planned(narrow(batch_size=2))
+    assert len(build_batches(chosen, 1, 2)[0].names) == 1
+    with refuses("a batch of 2 cannot be shared by 3 processes", "batch_size"):
+        build_batches(chosen, 2, 3)

@@ -30,15 +30,13 @@ def test_a_class_that_never_occurs_weighs_nothing(weigh) -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 10_000), st.floats(1e-6, 1)).map(
-            lambda drawn: ClassShare("some", drawn[1], drawn[0], drawn[1] if drawn[0] else 0.0)
-        ),
-        min_size=1,
-        max_size=30,
-    )
+    st.lists(st.tuples(st.integers(0, 10_000), st.floats(1e-6, 1)), min_size=1, max_size=30),
 )
-def test_weights_average_1_over_the_classes_there_are(classes: list[ClassShare]) -> None:
+def test_weights_average_1_over_the_classes_there_are(drawn: list[tuple[int, float]]) -> None:
+    classes = [
+        ClassShare(f"class {number}", share, images, share if images else 0.0)
+        for number, (images, share) in enumerate(drawn)
+    ]
     for weights in (median_frequency(classes), effective_number(classes)):
         assert [weight > 0 for weight in weights] == [share.images > 0 for share in classes]
         present = [weight for weight in weights if weight]

@@ -19,9 +19,6 @@ from pixelwise.errors import InputError
 from pixelwise.files import write_text
 from pixelwise.version import __version__
 
-LINGERING_SECONDS = 10.0
-"""How long to wait for the lock: a killed run's loader workers hold it until they notice, after about five seconds."""
-
 
 class RunFolder:
     """The files of one run.
@@ -47,7 +44,7 @@ class RunFolder:
     def taken(self) -> Iterator[None]:
         """Keep other processes out while the run goes on; `InputError` if one is in already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=LINGERING_SECONDS)
+        lock = FileLock(self.path / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout as error:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import RNG_STATE_NAME, load
 
 from pixelwise.errors import InputError
 from pixelwise.files import write_text
@@ -49,6 +50,8 @@ class States:
         if not saved:
             return Position()
         try:
+            # accelerate passes over random states that it cannot read; without them the run would be another
+            load(str(saved[-1] / f"{RNG_STATE_NAME}_{self.accelerator.process_index}.pkl"))
             self.accelerator.load_state(str(saved[-1]))
             return Position(**json.loads((saved[-1] / "position.json").read_text()))
         except Exception as error:  # damaged files fail in as many ways as there are formats
