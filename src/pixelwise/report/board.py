@@ -22,7 +22,7 @@ PICTURES = 4
 """So many samples are shown, the same ones at every validation."""
 
 LONGEST_SIDE = 400
-"""Pictures are shrunk to this many pixels: they are to be looked at, and there is one a sample and validation."""
+"""Pictures are brought to this many pixels: large enough for a legend, small enough for one a sample and validation."""
 
 
 class Board:
@@ -74,14 +74,14 @@ class Board:
 def side_by_side(
     image: NDArray[np.uint8], truth: NDArray[np.uint8], predicted: NDArray[np.uint8], spec: LabelSpec
 ) -> NDArray[np.uint8]:
-    """Image `(H, W, 3)`, its truth and its prediction `(H, W)` as one picture of three, each at most `LONGEST_SIDE`."""
+    """Image `(H, W, 3)`, its truth and its prediction `(H, W)` as one picture of three, each `LONGEST_SIDE` long."""
     height, width = truth.shape
-    factor = min(1.0, LONGEST_SIDE / max(height, width))
+    factor = LONGEST_SIDE / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    resized = np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     tinted = [
-        overlay(small, np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)), spec)
+        overlay(resized, np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)), spec)
         for labels in (truth, predicted)
     ]
     gap = np.full((size[1], 4, 3), 255, np.uint8)
-    return np.concatenate([small, gap, tinted[0], gap, tinted[1]], axis=1)
+    return np.concatenate([resized, gap, tinted[0], gap, tinted[1]], axis=1)
