@@ -141,9 +141,12 @@ def resize_labels(labels: NDArray, size: Size) -> NDArray:
 
 
 def crop(array: NDArray, box: Box, fill: float | tuple[float, ...]) -> NDArray:
-    """Cut `box` out of an image `(H, W, C)` or a map `(H, W)`; what lies outside is `fill` (one value, or one a channel)."""
+    """Cut `box` out of an image `(H, W, C)` or a map `(H, W)`; what lies outside is `fill`: one value, or one a channel.
+
+    In arrays of whole numbers it is rounded.
+    """
     cut = np.empty((*box.size, *array.shape[2:]), array.dtype)
-    cut[...] = np.asarray(fill).astype(array.dtype)
+    cut[...] = np.rint(fill) if array.dtype.kind in "iu" else fill
     try:
         inside = box.within((array.shape[0], array.shape[1]))
     except ValueError:  # no overlap at all: everything is fill

@@ -205,3 +205,15 @@ def test_terms_of_use_are_said_on_loading(saved: Path, caplog: pytest.LogCapture
 def test_a_device_that_is_none_is_refused(saved: Path, refuses: Refuses) -> None:
     with refuses("device 'gpu' cannot be used here"):
         load(saved, device="gpu")
+
+
+def test_a_pil_picture_is_turned_upright_as_its_file_is(model: Model, tmp_path: Path) -> None:
+    turned = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held sideways
+    turned.save(tmp_path / "turned.png", exif=exif)
+    from_file = model.predict(tmp_path / "turned.png")
+    with Image.open(tmp_path / "turned.png") as picture:
+        from_pil = model.predict(picture)
+    assert from_file.image.shape == (30, 20, 3)
+    np.testing.assert_array_equal(from_pil.image, from_file.image)

@@ -79,13 +79,23 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture)
+            return as_rgb(picture, where=str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; add the image, or take it off the list") from error
+    except InputError:
+        raise
     except UNREADABLE as error:
         raise InputError(f"{path}: not a readable picture ({error}); replace or remove it") from error
+
+
+def as_rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
+    """A PIL picture as RGB `(H, W, 3)` uint8, upright, alpha dropped; `where` names it in the error.
+
+    Raises `InputError` for pictures of more than 8 bits a channel; what Pillow raises while it decodes passes.
+    """
+    upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: a picture of mode {upright.mode} has no 8-bit colours; save it as 8-bit RGB")
+        raise InputError(f"{where}: a picture of mode {upright.mode} has no 8-bit colours; save it as 8-bit RGB")
     if upright.mode in ("P", "PA", "LA"):
         upright = upright.convert("RGBA")  # the way that Pillow asks for where some colours are transparent
     return np.array(upright.convert("RGB"))  # a copy: arrays that share Pillow's memory cannot be written to

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelwise.data.sample import read_image
+from pixelwise.data.sample import as_rgb, read_image
 from pixelwise.errors import InputError, import_extra, unknown_name
 from pixelwise.files import written_beside
 from pixelwise.inference.contracts import Predictor
@@ -168,7 +168,7 @@ def _as_rgb(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, str | os.PathLike):
         return read_image(picture)
     if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
+        return as_rgb(picture, where="the picture")
     array = np.asarray(picture)
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
