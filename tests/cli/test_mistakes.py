@@ -52,6 +52,9 @@ TYPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "resume": (("train", "DATA", "--resume", "nowhere"), ("nowhere: no run to resume here", "recipe.yaml")),
     "resume data": (("train", "DATA", "--resume", "DATA"), ("data: no run to resume here",)),
     "resume changed": (("train", "DATA", "steps=9", "--resume", "RUN"), ("--resume goes on with the run as it was",)),
+    "final without val": (("train", "shapes:4", *FAST, "--final", "--out", "RUN"), ("no split 'val'", "leave it out")),
+    "plateau": ((*TRAIN_FAST, "schedule=plateau", "select=train"), ("schedule=plateau", "nothing is selected by")),
+    "init from": ((*TRAIN_FAST, "--init-from", "a/model"), ("a/model: no such model directory",)),
     "pattern": (("models", "unet*"), ("no network matches 'unet*'", "fcn8s_lite0")),
     "picture": (("predict", "MODEL", "cat.jpg", "--out", "RUN"), ("cat.jpg: no such file, folder or pattern", ".png")),
     "pictures": (("predict", "MODEL", "*.jpg", "--out", "RUN"), ("*.jpg: no such file, folder or pattern",)),
@@ -369,7 +372,7 @@ def test_a_reader_that_goes_is_no_error():
 
 
 def test_interrupting_before_anything_is_saved_leaves_nothing(pixelwise, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_learn", _interrupt)
+    monkeypatch.setattr(loop, "learn", _interrupt)
     before = tree(tmp_path)
     answer = pixelwise("train", data, *FAST, "--out", tmp_path / "run")
     assert answer.code == 130
@@ -379,16 +382,16 @@ def test_interrupting_before_anything_is_saved_leaves_nothing(pixelwise, data, t
 
 def test_interrupting_later_says_how_to_go_on(pixelwise, data, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    learn = loop._learn
+    learn, steps = loop.learn, iter(range(2))
 
     def learn_twice(*arguments):
-        return _interrupt() if arguments[3] > 2 else learn(*arguments)
+        return _interrupt() if next(steps, None) is None else learn(*arguments)
 
-    monkeypatch.setattr(loop, "_learn", learn_twice)
+    monkeypatch.setattr(loop, "learn", learn_twice)
     answer = pixelwise("train", data, *FAST, "steps=4", "save_every=2", "--out", run)
     assert answer.code == 130
     assert f"pixelwise: interrupted; go on with  --resume {run}" in answer.err.splitlines()[-1]
-    monkeypatch.setattr(loop, "_learn", learn)
+    monkeypatch.setattr(loop, "learn", learn)
     assert pixelwise("train", data, "--resume", run).out == f"{run / 'model'}\n"
 
 

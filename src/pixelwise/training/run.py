@@ -59,8 +59,8 @@ def run(
         folder.refuse_other(card, recipe.steps)
         card = folder.begun()  # where its first weights came from is not told again
     elif main:
-        recipe.save(folder.recipe)
         folder.begin(card, plan.training.names)
+        recipe.save(folder.recipe)  # last: a folder that holds it can be resumed
     learner = build_learner(plan, accelerator.device)
     batches = build_batches(plan, accelerator.process_index, accelerator.num_processes)
     states = States(accelerator, folder.states)
