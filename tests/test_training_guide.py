@@ -86,7 +86,7 @@ def test_every_command_is_of_a_kind_that_is_tested():
 
 @pytest.mark.slow
 def test_the_commands_work_in_their_order(tmp_path):
-    Shapes(count=20, size=(96, 128)).write(tmp_path / "my-data")
+    Shapes(count=20, size=(48, 64)).write(tmp_path / "my-data")
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
     for command in commands():
         if command[0] == "pip":
