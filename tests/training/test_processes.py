@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -67,8 +68,9 @@ def test_two_processes_work_out_what_one_does(tmp_path: Path) -> None:
 
 def test_a_training_in_two_processes_speaks_with_one_voice(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ("-m", "pixelwise", "train", "shapes:15", *SMALL, "save_every=2", "validate_every=2", "--out", str(run))
-    done = in_two(*words, "steps=4")
+    normalised = ("network=fcn8s_lite0", "options={context: 8}", "batch_size=5", "crop=64", "learning_rate=0.01")
+    words = ("steps=4", "save_every=2", "validate_every=2", "--out", str(run))
+    done = in_two("-m", "pixelwise", "train", "shapes:15", *SMALL, *normalised, *words)
     assert done.stdout == f"{run / 'model'}\n"
     assert done.stderr.count("images to learn from") == 1, done.stderr
     assert done.stderr.count("training 4/4") == 1
@@ -78,6 +80,9 @@ def test_a_training_in_two_processes_speaks_with_one_voice(tmp_path: Path) -> No
         capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert alone.returncode == 0, alone.stderr
+    # Three images in two shares gave the score that they give together.
+    record = json.loads((run / "model" / "config.json").read_text())["record"]
+    assert json.loads(alone.stdout)["mean_iou"] == record["selection_score"] > 0
 
 
 def test_minutes_are_the_same_steps_in_two_processes(tmp_path: Path) -> None:

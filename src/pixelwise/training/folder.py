@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
 from pixelwise.files import write_text
-from pixelwise.version import __version__
+from pixelwise.version import __version__, commit
 
 
 class RunFolder:
@@ -108,6 +108,7 @@ def run_card(training: DataSet, selection: DataSet | None, origin: str, seed: in
     """What a run is: enough to see later whether another one is the same."""
     return {
         "pixelwise": __version__,
+        "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",

@@ -33,13 +33,13 @@ class Recipe(BaseModel):
     steps: int = Field(2000, ge=1, description="updates of the weights")
     batch_size: int = Field(8, ge=1, description="images a batch, over all processes")
     accumulate: int = Field(1, ge=1, description="batches an update")
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.02, gt=0)
+    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="sgd or adamw")
+    learning_rate: float = Field(0.02, gt=0, description="rate of the new layers, which the schedule multiplies")
     backbone_rate: float = Field(1.0, ge=0, description="the trunk's rate as a multiple of learning_rate")
     last_rate: float = Field(1.0, ge=0, description="the score layers' rate as a multiple of learning_rate")
     bias_rate: float = Field(1.0, ge=0, description="the biases' rate as a multiple of their layer's")
     momentum: float = Field(0.9, ge=0, lt=1, description="for adamw, its first beta")
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, description="decay of the weights; biases and normalisations have none")
     schedule: Kind = Field("poly", description="constant, step, poly, cosine or plateau")
     warmup: int = Field(50, ge=0, description="steps over which the rate rises")
     power: float = Field(0.9, ge=0, description="of poly")
@@ -49,17 +49,19 @@ class Recipe(BaseModel):
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     average: float = Field(0.0, ge=0, lt=1, description="how much the running mean of the weights keeps; 0 has none")
 
-    class_weights: Literal["none", "median_frequency", "effective_number"] = "none"
+    class_weights: Literal["none", "median_frequency", "effective_number"] = Field(
+        "none", description="none, median_frequency or effective_number: what a pixel of a rare class weighs more"
+    )
     hardest: float | None = Field(None, gt=0, le=1, description="part of the labelled pixels that counts, the hardest")
     smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that is spread over all classes")
 
     scale: tuple[float, float] = Field((0.6, 1.6), description="resize by a factor between these")
     crop: int | None = Field(320, ge=1, description="side of the training window in pixels; null takes whole images")
     jitter: int = Field(0, ge=0, description="largest shift of the window in pixels, on top of where it lies")
-    flip: float = Field(0.5, ge=0, le=1)
-    brightness: float = Field(0.2, ge=0, lt=1)
-    contrast: float = Field(0.0, ge=0, lt=1)
-    saturation: float = Field(0.0, ge=0, lt=1)
+    flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring left and right")
+    brightness: float = Field(0.2, ge=0, lt=1, description="largest relative change of brightness")
+    contrast: float = Field(0.0, ge=0, lt=1, description="largest relative change of contrast")
+    saturation: float = Field(0.0, ge=0, lt=1, description="largest relative change of saturation")
 
     split: str | None = Field(None, description="the split to learn from; null takes train, or all where there is none")
     final: bool = Field(False, description="learn from train and val together, and select by nothing")
@@ -74,7 +76,7 @@ class Recipe(BaseModel):
     ] = Field("bf16", description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false)")
     stored: Literal["float32", "float16"] = Field("float32", description="number type of the finished model's file")
     terms: str = Field("", description="under which the finished model may be used; a sentence that travels with it")
-    seed: int = 0
+    seed: int = Field(0, description="of everything random; the same seed gives the same run")
     workers: int = Field(1, ge=0, description="processes that prepare batches")
 
     @field_validator("scale")

@@ -18,7 +18,7 @@ def model_card(config: NetworkConfig, spec: LabelSpec, record: Mapping[str, Any]
     )
     score, selection = record["selection_score"], record["selection_images"]
     chosen = (
-        f"mean IoU {score:.4f} on {selection} images held out of the training split (selection, not a test result)"
+        f"mean IoU {score:.4f} on {selection} selection images (it was chosen by them: not a test result)"
         if selection and score is not None
         else "no images were held out: measure it with `pixelwise evaluate`"
     )
