@@ -54,7 +54,7 @@ def test_there_is_at_least_one_step() -> None:
 
 def test_the_recipe_fits_its_steps() -> None:
     recipe = fitted(narrow(warmup=50, save_every=200), 400)
-    assert (recipe.steps, recipe.validate_every, recipe.save_every, recipe.warmup) == (400, 80, 20, 40)
+    assert (recipe.steps, recipe.validate_every, recipe.save_every, recipe.warmup) == (400, 80, 40, 40)
     recipe = fitted(narrow(warmup=50, save_every=200), 10_000)
     assert (recipe.steps, recipe.validate_every, recipe.save_every, recipe.warmup) == (10_000, 2000, 200, 50)
     recipe = fitted(narrow(warmup=50), 1)

@@ -55,12 +55,12 @@ def _seconds_a_step(plan: Plan, accelerator: Accelerator) -> float:
 
 
 def fitted(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe for that many steps: five looks at the selection images, twenty saved states or more."""
+    """The recipe for that many steps: five looks at the selection images, ten saved states or more."""
     return recipe.model_copy(
         update={
             "steps": steps,
             "validate_every": max(1, steps // 5),
-            "save_every": min(recipe.save_every, max(1, steps // 20)),
+            "save_every": min(recipe.save_every, max(1, steps // 10)),
             "warmup": min(recipe.warmup, steps // 10),
         }
     )
