@@ -138,7 +138,7 @@ def train(
         if better or (last and position.best is None):
             keep(learner.judged, progress)
         watch(progress)
-        stopped = _agreed(accelerator, stop())
+        stopped = agreed(accelerator, stop())
         if last or stopped or position.step % cadence.save_every == 0:
             states.save(position)
     return position
@@ -210,6 +210,6 @@ def _validated(
     return score
 
 
-def _agreed(accelerator: Accelerator, wanted: bool) -> bool:
+def agreed(accelerator: Accelerator, wanted: bool) -> bool:
     """Whether any process wants it: all must leave the loop at the same step."""
     return bool(accelerator.reduce(torch.tensor(float(wanted), device=accelerator.device), "sum"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from accelerate import Accelerator
 
-from pixelwise.training.loop import learn
+from pixelwise.training.loop import agreed, learn
 from pixelwise.training.objectives import Trainee
 from pixelwise.training.plan import Plan
 from pixelwise.training.recipe import Recipe
@@ -20,6 +20,9 @@ TIMED_STEPS = 20
 WARM_STEPS = 5
 """The first steps pay for starting workers and choosing kernels, and are not counted."""
 
+FOR_TIMING = 0.1
+"""The part of the time after which no further step is measured, if one was."""
+
 FOR_TRAINING = 0.9
 """The part of the time that is for steps; the rest is for validation and saving."""
 
@@ -28,13 +31,14 @@ def steps_in(plan: Plan, minutes: float) -> int:
     """How many steps of a plan fit into `minutes`: the same in all processes. Plan and random state stay as they were."""
     accelerator = create_accelerator(plan.recipe.precision)
     with torch.random.fork_rng([accelerator.device] if accelerator.device.type == "cuda" else []):
-        seconds = _seconds_a_step(replace(plan, network=deepcopy(plan.network)), accelerator)
+        apart = replace(plan, network=deepcopy(plan.network))
+        seconds = _seconds_a_step(apart, accelerator, enough=FOR_TIMING * minutes * 60)
     joint = accelerator.reduce(torch.tensor(seconds, device=accelerator.device), "mean")
     return max(1, round(FOR_TRAINING * minutes * 60 / float(joint)))
 
 
-def _seconds_a_step(plan: Plan, accelerator: Accelerator) -> float:
-    """The mean over some steps, which change the plan's network."""
+def _seconds_a_step(plan: Plan, accelerator: Accelerator, enough: float) -> float:
+    """The mean over some steps, which change the plan's network; fewer of them after `enough` seconds."""
     recipe = plan.recipe
     learner = build_learner(plan, accelerator.device)
     trainee, optimiser = accelerator.prepare(Trainee(learner.network, learner.objective), learner.optimiser)
@@ -51,6 +55,8 @@ def _seconds_a_step(plan: Plan, accelerator: Accelerator) -> float:
         if learner.average:
             learner.average.update(learner.network)
         seconds.append(time.monotonic() - begun)
+        if len(seconds) > WARM_STEPS and agreed(accelerator, sum(seconds) > enough):
+            break
     return statistics.fmean(seconds[WARM_STEPS:])
 
 
