@@ -30,7 +30,7 @@ from pixelwise.models.network import Network
 from pixelwise.training.loop import Progress
 from pixelwise.training.plan import plan
 from pixelwise.training.recipe import Recipe, read_recipe
-from pixelwise.training.run import build_batches
+from pixelwise.training.run import build_batches, build_learner
 from pixelwise.weights.checkpoint import load_checkpoint
 
 
@@ -227,6 +227,16 @@ def test_every_way_of_learning_learns(tmp_path: Path, options: dict) -> None:
     recipe = small(**{"steps": 10, "learning_rate": 0.03, "scale": (1, 1), "flip": 0, "brightness": 0} | options)
     told = trained(recipe, tmp_path, data=SHAPES.subset(SHAPES.names[:2]))
     assert told[-1].loss < 0.9 * told[0].loss
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(60, 0.1), (200, 0.1), (1000, 0.02), (2000, 0.01), (9000, 0.01)])
+def test_statistics_keep_up_with_a_short_run(steps: int, momentum: float) -> None:
+    learner = build_learner(planned(small(steps=steps)), torch.device("cpu"))
+    norms = {
+        part: {module.momentum for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+        for part, network in (("trunk", learner.network.backbone), ("new", learner.network.decoder))
+    }
+    assert norms == {"trunk": {momentum}, "new": {0.1}}  # which is torch's own, for the new layers
 
 
 def test_a_batch_too_small_for_the_processes_is_refused(refuses: Refuses) -> None:

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
+from torch import nn
 
 from pixelwise.data.batches import Batches
 from pixelwise.data.dataset import DataSet
@@ -106,6 +107,7 @@ def build_learner(plan: Plan, device: torch.device) -> Learner:
     """The network on its device, with optimiser, schedule and running mean as the recipe says."""
     recipe = plan.recipe
     network = plan.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _quicken_statistics(network, recipe.steps)
     optimiser = create_optimiser(recipe.optimiser, parameter_groups(network, _rates(recipe)), recipe.momentum)
     average = WeightAverage(network, recipe.average) if recipe.average else None
     return Learner(network, plan.objective, optimiser, _factor(recipe), average)
@@ -119,6 +121,17 @@ def build_batches(plan: Plan, part: int, parts: int) -> Batches:
     return Batches(
         plan.training, recipe.batch_size, recipe.augmentation(), fill, seed=recipe.seed, part=part, parts=parts
     )
+
+
+def _quicken_statistics(network: Network, steps: int) -> None:
+    """Let running statistics forget within a twentieth of the run, but not below ten steps.
+
+    EfficientNet's remember a hundred steps: in a short run they would be those of weights long gone.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.momentum is not None
+            module.momentum = max(module.momentum, min(0.1, 20 / steps))
 
 
 def _rates(recipe: Recipe) -> Rates:
