@@ -262,3 +262,10 @@ def test_too_little_to_normalise_by(pixelwise, data, tmp_path):
     small = ("network=fcn32s_lite0", "options={}", "batch_size=1", "crop=32")
     complaint = pixelwise("train", data, *FAST, *small, "--out", tmp_path / "run").complaint
     assert "too little to normalise by: raise batch_size or crop" in complaint
+
+
+def test_a_start_that_was_killed_is_in_nobodys_way(pixelwise, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".lock").touch()
+    assert pixelwise("train", "shapes:10", *FAST, "--out", run).code == 0

@@ -205,7 +205,7 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
 
 def _refuse_taken(folder: Path) -> None:
     refuse_unwritable(folder)
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):  # which a killed start leaves
         if (folder / "recipe.yaml").is_file():
             raise InputError(
                 f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
