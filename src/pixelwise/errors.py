@@ -43,6 +43,11 @@ def import_extra(module: str, extra: str) -> ModuleType:
         ) from error
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error of somebody else's, or what kind it is: fit to stand inside one line of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of Python, NumPy or torch says that memory is full, here or on the GPU."""
     # torch's own class by name, for torch need not be there; its CPU allocator raises a plain RuntimeError

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pixelwise.cli.options import JsonOption
+from pixelwise.errors import first_line
 from pixelwise.version import __version__
 
 OPENCV_WHEELS = (
@@ -120,7 +121,7 @@ def _import_problem(module: str) -> str | None:
     except ModuleNotFoundError as error:
         return "absent" if error.name == module else str(error)
     except Exception as error:  # a broken binary raises whatever it likes: RuntimeError, OSError, AttributeError
-        return (str(error).splitlines() or [type(error).__name__])[0]
+        return first_line(error)
     return None
 
 

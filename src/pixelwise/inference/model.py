@@ -134,7 +134,7 @@ def find_model(reference: str | os.PathLike[str]) -> Path:
     """The directory that a model's name, directory or run stands for; `InputError` naming what there is."""
     path = Path(reference)
     for folder in (path, path / "model"):
-        if (folder / "config.json").is_file():
+        if _is_model(folder):
             return folder
     if path.is_dir():
         raise InputError(f"{path}: no model in it (no config.json); give a model's directory or a finished run")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pixelwise.errors import InputError
+from pixelwise.errors import InputError, first_line
 from pixelwise.geometry import Box, crop, resize_image, resize_scores
 from pixelwise.models.network import Network
 
@@ -38,5 +38,5 @@ def _device(wanted: torch.device | str | None) -> torch.device:
         device = torch.device(wanted)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch answers a missing CUDA build with an assertion
-        raise InputError(f"device '{wanted}' cannot be used here ({str(error).splitlines()[0]}); use cpu") from error
+        raise InputError(f"device '{wanted}' cannot be used here ({first_line(error)}); use cpu") from error
     return device

