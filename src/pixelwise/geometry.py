@@ -6,7 +6,7 @@ Sizes are `(height, width)` everywhere, images `(H, W, C)`, scores `(K, H, W)`. 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,26 +22,31 @@ class Grid:
     """Where the cells of a feature map lie in the image: the centre of cell `i` is at pixel `scale * i + shift`.
 
     Layers are followed with `through` and `through_transposed`; two maps of one scale are aligned with
-    `offset_in`. The rule is the one of Caffe's `coord_map.py`, inverted to speak of positions.
+    `offset_in`. The rule is the one of Caffe's `coord_map.py`, inverted to speak of positions. `field` is the side of
+    the square of pixels that a cell sees; two grids are equal whatever their cells see.
 
-    Source: FCN (Shelhamer et al., PAMI 2017), section 4.1 and its released `net.py`, which crops by this rule.
+    Sources: FCN (Shelhamer et al., PAMI 2017), section 4.1 and its released `net.py`, which crops by this rule; section 3
+    for the field.
     """
 
     scale: float = 1.0
     shift: float = 0.0
+    field: float = field(default=1.0, compare=False)
 
     def through(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Grid:
         """The grid after a convolution or pooling with this kernel, stride, padding before the first cell, dilation."""
-        return Grid(self.scale * stride, self.shift + self.scale * (dilation * (kernel - 1) / 2 - padding))
+        reach = self.scale * dilation * (kernel - 1)
+        return Grid(self.scale * stride, self.shift + reach / 2 - self.scale * padding, self.field + reach)
 
     def through_transposed(self, kernel: int, stride: int, padding: int = 0) -> Grid:
         """The grid after a transposed convolution."""
         scale = self.scale / stride
-        return Grid(scale, self.shift - scale * ((kernel - 1) / 2 - padding))
+        seen = math.ceil(kernel / stride)  # cells of this grid, at most, that one cell of the new grid is made of
+        return Grid(scale, self.shift - scale * ((kernel - 1) / 2 - padding), self.field + self.scale * (seen - 1))
 
     def padded(self, cells: int) -> Grid:
         """The grid after `cells` cells are put before the first one."""
-        return Grid(self.scale, self.shift - self.scale * cells)
+        return Grid(self.scale, self.shift - self.scale * cells, self.field)
 
     def offset_in(self, other: Grid) -> int:
         """The index in `other` at which cell 0 of this grid lies: where to begin cutting `other` to this grid.

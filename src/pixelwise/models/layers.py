@@ -9,6 +9,10 @@ from torch.nn import functional
 from pixelwise.geometry import Grid, Size
 
 
+POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Dropout2d, nn.Dropout, nn.Identity)
+"""Layers that leave every cell where it is."""
+
+
 def grid_through(layers: nn.Module, grid: Grid) -> Grid:
     """The grid after a layer, or after all layers of a `Sequential`, read off the layers themselves.
 
@@ -23,9 +27,15 @@ def grid_through(layers: nn.Module, grid: Grid) -> Grid:
             _square(value) for value in (layers.kernel_size, layers.stride, layers.padding, layers.dilation)
         )
         return grid.through(kernel, stride, padding, dilation)
+    if isinstance(layers, nn.AvgPool2d):
+        return grid.through(*(_square(value) for value in (layers.kernel_size, layers.stride, layers.padding)))
+    if isinstance(layers, nn.ConvTranspose2d):
+        return grid.through_transposed(
+            *(_square(value) for value in (layers.kernel_size, layers.stride, layers.padding))
+        )
     if isinstance(layers, nn.ZeroPad2d):
         return grid.padded(layers.padding[0])
-    assert isinstance(layers, nn.ReLU | nn.ReLU6 | nn.BatchNorm2d | nn.Dropout2d | nn.Dropout | nn.Identity), layers
+    assert isinstance(layers, POINTWISE), layers
     return grid
 
 
@@ -99,8 +109,29 @@ def crop_to(scores: Tensor, grid: Grid, target: Grid, size: Size) -> Tensor:
 
 
 def common_grid(first: Grid, second: Grid) -> Grid:
-    """The grid of the cells that two maps of one scale share: it starts where the later one starts."""
-    return first if first.shift >= second.shift else second
+    """The grid of the cells that two maps of one scale share: it starts where the later one starts, and sees what both see."""
+    assert first.scale == second.scale
+    return Grid(first.scale, max(first.shift, second.shift), max(first.field, second.field))
+
+
+def bilinear_matrix(cells: int, grid: Grid, side: int, like: Tensor) -> Tensor:
+    """The `(side, cells)` matrix that interpolates one axis of a map on `grid` linearly at pixels 0 .. side - 1.
+
+    Pixels before the first cell's centre or behind the last one's take that cell's value. Type and device are those of
+    `like`. For a grid without shift this is the corner-aligned interpolation of DeepLab's released Interp layer.
+    """
+    pixels = torch.arange(side, dtype=torch.float64, device=like.device)
+    places = ((pixels - grid.shift) / grid.scale).clamp(0, cells - 1)
+    centres = torch.arange(cells, dtype=torch.float64, device=like.device)
+    return (1 - (places[:, None] - centres).abs()).clamp(min=0).to(like.dtype)
+
+
+def interpolate_separably(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """`(N, K, h, w)`, `(H, h)`, `(W, w)` -> `(N, K, H, W)`: y = rows x columns^T in every plane.
+
+    Source: Global Deconvolutional Networks (Nekrasov et al., BMVC 2016), section 3.1.
+    """
+    return rows @ scores @ columns.transpose(-1, -2)
 
 
 def crop_both(first: Tensor, first_grid: Grid, second: Tensor, second_grid: Grid) -> tuple[Tensor, Tensor]:

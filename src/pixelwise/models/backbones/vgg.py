@@ -1,10 +1,13 @@
-"""VGG16 as FCN uses it: the convolutions of five stages, and the classifier turned into convolutions.
+"""VGG as the four papers use it: the convolutions of five stages, with their pools, and the classifier as convolutions.
 
 Layers carry torchvision's parameter names (`features.0` ... `features.28`), so its published weights fit.
-Source: Simonyan & Zisserman (ICLR 2015), table 1 D; FCN's released `net.py` for the padding of 100.
+Source: Simonyan & Zisserman (ICLR 2015), table 1 D (VGG16) and E (VGG19).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -12,64 +15,96 @@ from pixelwise.geometry import IMAGE_GRID
 from pixelwise.models.layers import grid_through
 from pixelwise.models.network import Features
 
-VGG16_STAGES: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-"""Convolutions and channels a stage; each stage ends in a 2x2 max pool of stride 2."""
+
+@dataclass(frozen=True)
+class Stage:
+    """`convolutions` of 3x3, dilated by `dilation`, and the max pool behind them. Pools round sizes up, as Caffe does."""
+
+    convolutions: int
+    channels: int
+    dilation: int = 1
+    pool: int = 2
+    pool_stride: int = 2
+    pool_padding: int = 0
+
+
+VGG16_STAGES = (Stage(2, 64), Stage(2, 128), Stage(3, 256), Stage(3, 512), Stage(3, 512))
+VGG19_STAGES = (Stage(2, 64), Stage(2, 128), Stage(4, 256), Stage(4, 512), Stage(4, 512))
 
 CLASSIFIER_CHANNELS = 4096
-"""Width of VGG16's fc6 and fc7."""
-
-FIRST_PADDING = 100
-"""Of conv1_1 in the FCNs: makes the network valid for every image side from 1 on. Source: FCN's released `net.py`."""
+"""Width of VGG's fc6 and fc7."""
 
 
 class VGG(nn.Module):
-    """The five stages of a VGG; maps are the outputs of pool3, pool4 and pool5 (strides 8, 16, 32).
+    """The stages of a VGG. Maps are what stands behind the stages named in `taps`; 0 is the normalised image itself.
 
-    `width` scales every channel count; `first_padding` is the padding of conv1_1. Pools round sizes up, as Caffe does.
+    width          scales every channel count
+    channels_in    channels of the image
+    first_padding  of conv1_1
+    norm           what stands between a convolution and its ReLU, made from the channel count; None: nothing
+    switches       whether `Features.switches` says where each pool found its maxima
     """
 
     def __init__(
         self,
-        stages: tuple[tuple[int, int], ...] = VGG16_STAGES,
+        stages: tuple[Stage, ...] = VGG16_STAGES,
         *,
         width: float = 1.0,
-        first_padding: int = FIRST_PADDING,
+        channels_in: int = 3,
+        first_padding: int = 1,
+        norm: Callable[[int], nn.Module] | None = None,
+        taps: tuple[int, ...] = (3, 4, 5),
+        switches: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        pools, channels, previous = [], [], 3
-        for convolutions, count in stages:
-            count = scaled(count, width)
-            for _ in range(convolutions):
-                padding = first_padding if not layers else 1
-                layers += [nn.Conv2d(previous, count, 3, padding=padding), nn.ReLU(inplace=True)]
-                previous = count
-            layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
-            pools.append(len(layers))
+        ends, channels, grids = [0], [channels_in], [IMAGE_GRID]
+        for stage in stages:
+            count = scaled(stage.channels, width)
+            begin = len(layers)
+            for index in range(stage.convolutions):
+                incoming = channels[-1] if index == 0 else count
+                padding = stage.dilation if layers else first_padding
+                layers.append(nn.Conv2d(incoming, count, 3, padding=padding, dilation=stage.dilation))
+                nn.init.kaiming_normal_(layers[-1].weight, nonlinearity="relu")
+                layers += [*([norm(count)] if norm else []), nn.ReLU(inplace=True)]
+            layers.append(
+                nn.MaxPool2d(
+                    stage.pool, stage.pool_stride, stage.pool_padding, ceil_mode=True, return_indices=switches
+                )
+            )
+            ends.append(len(layers))
             channels.append(count)
+            grids.append(grid_through(nn.Sequential(*layers[begin:]), grids[-1]))
         self.features = nn.Sequential(*layers)
-        self.cuts = tuple(pools[2:])
-        self.channels = tuple(channels[2:])
-        self.grids = tuple(grid_through(self.features[:cut], IMAGE_GRID) for cut in self.cuts)
-        for layer in self.features:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.ends = tuple(ends)
+        self.taps = taps
+        self.switches = switches
+        self.channels = tuple(channels[tap] for tap in taps)
+        self.grids = tuple(grids[tap] for tap in taps)
 
     def forward(self, images: Tensor) -> Features:
-        """Normalised images `(N, 3, H, W)` -> pool3, pool4, pool5."""
-        maps, begin = [], 0
-        for cut in self.cuts:
-            images = self.features[begin:cut](images)
-            maps.append(images)
-            begin = cut
-        return Features(tuple(maps))
+        """Normalised images `(N, C, H, W)` -> the maps behind `taps`, fine to coarse."""
+        maps, switches = [images] if 0 in self.taps else [], []
+        for number, layer in enumerate(self.features, start=1):
+            if self.switches and isinstance(layer, nn.MaxPool2d):
+                images, where = layer(images)
+                switches.append(where)
+            else:
+                images = layer(images)
+            if number in self.ends and self.ends.index(number) in self.taps:
+                maps.append(images)
+        return Features(tuple(maps), tuple(switches) if self.switches else None)
 
 
-def convolutional_classifier(channels: int, *, width: float = 1.0) -> nn.Sequential:
-    """VGG16's fc6 (7x7) and fc7 (1x1) as convolutions, with their dropout: `(N, channels, h, w)` -> `(N, 4096 width, ...)`."""
+def convolutional_classifier(channels: int, *, kernel: int = 7, width: float = 1.0) -> nn.Sequential:
+    """fc6 (`kernel` x `kernel`) and fc7 (1x1) of VGG or AlexNet as convolutions, with their dropout.
+
+    `(N, channels, h, w)` -> `(N, 4096 width, h - kernel + 1, ...)`.
+    """
     hidden = scaled(CLASSIFIER_CHANNELS, width)
     layers = nn.Sequential(
-        nn.Conv2d(channels, hidden, 7), nn.ReLU(inplace=True), nn.Dropout2d(0.5),
+        nn.Conv2d(channels, hidden, kernel), nn.ReLU(inplace=True), nn.Dropout2d(0.5),
         nn.Conv2d(hidden, hidden, 1), nn.ReLU(inplace=True), nn.Dropout2d(0.5),
     )  # fmt: skip
     for layer in layers:
