@@ -137,3 +137,10 @@ def test_there_is_no_run(tmp_path: Path, lost: str, refuses: Refuses) -> None:
 
 def test_a_hash_of_names_is_of_the_set() -> None:
     assert names_hash(("a", "b")) == names_hash(("b", "a")) != names_hash(("ab",))
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, refuses: Refuses) -> None:
+    folder = begun(tmp_path)
+    folder.log.mkdir()
+    with refuses(f"{folder.log}: cannot be written"):
+        folder.write_line({"step": 1})

@@ -166,3 +166,14 @@ def test_a_signal_saves_and_leaves(uninterrupted: dict[str, object], number: sig
     if number == signal.SIGTERM:
         finished("--resume", str(run))
         assert traces(run) == uninterrupted
+
+
+def test_a_signal_before_the_first_step_leaves_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with started(*begun(run, workers=0), "--minutes", "5") as process:
+        assert until(run.is_dir, process)  # it is timing its first steps now
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (130, ""), errors
+    assert errors.splitlines()[-1] == "pixelwise: interrupted; nothing was saved yet"
+    assert not run.exists()

@@ -48,7 +48,22 @@ def _first_speaks() -> Iterator[None]:
             yield
 
 
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """Inside, SIGTERM interrupts as Ctrl-C does, so that a start is tidied up too; a training takes both over."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @_first_speaks()
+@_terminated_like_ctrl_c()
 def train(
     data: DataArgument,
     overrides: Annotated[

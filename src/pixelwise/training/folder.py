@@ -99,9 +99,12 @@ class RunFolder:
             )
 
     def write_line(self, values: Mapping[str, Any]) -> None:
-        """Add a line to the log."""
-        with self.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(values) + "\n")
+        """Add a line to the log; `InputError` where it cannot be written, as on a full disk."""
+        try:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.log}: cannot be written ({error.strerror})") from error
 
 
 def run_card(training: DataSet, selection: DataSet | None, origin: str, seed: int) -> dict[str, Any]:
