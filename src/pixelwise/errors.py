@@ -7,6 +7,9 @@ import importlib
 from collections.abc import Iterable
 from types import ModuleType
 
+NEAR = 0.6
+"""How alike two names must be, 0..1, for one to be meant by the other."""
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message is one line that says what, why and the remedy.

@@ -44,7 +44,7 @@ TYPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "recipe scale": ((*TRAIN_FAST, "scale=[2, 1]"), ("recipe key 'scale'", "0 < smallest <= largest")),
     "no key=value": ((*TRAIN_FAST, "steps"), ("expected key=value, got 'steps'", "steps=500")),
     "broken YAML": ((*TRAIN_FAST, "crop=["), ("'crop=['", "YAML")),
-    "network": ((*TRAIN_FAST, "network=fcn8s_vgg"), ("unknown network 'fcn8s_vgg': did you mean 'fcn8s_vgg16'?",)),
+    "network": ((*TRAIN_FAST, "network=fcn8s_vg16"), ("unknown network 'fcn8s_vg16': did you mean 'fcn8s_vgg16'?",)),
     "network option": ((*TRAIN_FAST, "options={widht: 1}"), ("'fcn32s_vgg16' has no such option: 'widht'",)),
     "option's value": ((*TRAIN_FAST, "options={width: wide}"), ("'fcn32s_vgg16'", "'wide'")),
     "no weights": ((*TRAIN_FAST, "init=imagenet"), ("no ImageNet weights", "init=none")),

@@ -15,7 +15,8 @@ from pixelwise.geometry import resize_image
 from pixelwise.models.backbones.efficientnet_lite import ClassificationHead, EfficientNetLite
 from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.published import create_model
-from pixelwise.weights.load import lite0_file, load_imagenet, load_named, read_state
+from pixelwise.weights.imagenet import lite0_file, load_imagenet
+from pixelwise.weights.load import load_named, read_state
 from pixelwise.weights.names import efficientnet_lite_names
 
 CAT = Path(__file__).parents[2] / "examples" / "photographs" / "cat.jpg"

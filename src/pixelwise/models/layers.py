@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from pixelwise.geometry import Grid, Size
 
-
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Dropout2d, nn.Dropout, nn.Identity)
 """Layers that leave every cell where it is."""
 
@@ -37,6 +36,11 @@ def grid_through(layers: nn.Module, grid: Grid) -> Grid:
         return grid.padded(layers.padding[0])
     assert isinstance(layers, POINTWISE), layers
     return grid
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, at least 1."""
+    return max(1, round(channels * width))
 
 
 def _square(value: object) -> int:
@@ -129,7 +133,7 @@ def bilinear_matrix(cells: int, grid: Grid, side: int, like: Tensor) -> Tensor:
 def interpolate_separably(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """`(N, K, h, w)`, `(H, h)`, `(W, w)` -> `(N, K, H, W)`: y = rows x columns^T in every plane.
 
-    Source: Global Deconvolutional Networks (Nekrasov et al., BMVC 2016), section 3.1.
+    Source: Global Deconvolutional Networks (Nekrasov et al., BMVC 2016), section 3.2.
     """
     return rows @ scores @ columns.transpose(-1, -2)
 

@@ -36,7 +36,7 @@ class Outputs:
 
     scores        head -> `(N, K, h, w)` logits at the network's own stride
     grids         head -> where their cells lie in the image
-    image_logits  `(N, K)`, one answer an image, or None
+    image_logits  `(N, K - 1)`, whether each class but the background is in the image, or None
     """
 
     scores: Mapping[str, Tensor]
@@ -73,7 +73,8 @@ class Decoder(Protocol):
 class Normalise(nn.Module):
     """Raw pixels 0..255 -> what the trunk was trained on: `(x - mean) / std`, channels swapped to BGR where it wants them.
 
-    `mean` and `std` are given in RGB order. `fill` is the raw value that becomes 0: what to pad images with.
+    `mean` and `std` are given in RGB order; channels behind the first three, depth say, are swapped with none. `fill` is
+    the raw value that becomes 0: what to pad images with.
     """
 
     mean: Tensor
@@ -89,6 +90,8 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` raw -> the same, normalised."""
         normalised = (images - self.mean) / self.std
+        if self.bgr and len(self.fill) > 3:
+            return torch.cat((normalised[:, :3].flip(1), normalised[:, 3:]), dim=1)
         return normalised.flip(1) if self.bgr else normalised
 
 

@@ -6,12 +6,12 @@ of fixed width); channel counts and strides as in the TensorFlow release that th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from pixelwise.geometry import IMAGE_GRID, Grid
-from pixelwise.models.layers import grid_through
+from pixelwise.models.layers import grid_through, scaled
 from pixelwise.models.network import Features
 
 STEM_CHANNELS = 32
@@ -41,22 +41,26 @@ LITE0_STAGES = (
 
 
 class EfficientNetLite(nn.Module):
-    """The stem and stages; maps are the last ones of strides 8, 16 and 32 (40, 112 and 320 channels for Lite0)."""
+    """The stem and stages; maps are the last ones of strides 8, 16 and 32 (40, 112 and 320 channels for Lite0).
 
-    def __init__(self, stages: tuple[Stage, ...] = LITE0_STAGES) -> None:
+    `width` scales every channel count, the stem's too; the published weights fit width 1.
+    """
+
+    def __init__(self, stages: tuple[Stage, ...] = LITE0_STAGES, *, width: float = 1.0) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_same_convolution(3, STEM_CHANNELS, 3, stride=2), _norm(STEM_CHANNELS), nn.ReLU6())
+        stages = tuple(replace(stage, channels=scaled(stage.channels, width)) for stage in stages)
+        channels = scaled(STEM_CHANNELS, width)
+        self.stem = nn.Sequential(*_same_convolution(3, channels, 3, stride=2), _norm(channels), nn.ReLU6())
         self.stages = nn.ModuleList()
         grid = grid_through(self.stem, IMAGE_GRID)
         grids: list[Grid] = []
-        channels = STEM_CHANNELS
         for stage in stages:
             blocks = [InvertedBottleneck(channels, stage, stride=stage.stride)]
             blocks += [InvertedBottleneck(stage.channels, stage, stride=1) for _ in range(stage.blocks - 1)]
             self.stages.append(nn.Sequential(*blocks))
             channels = stage.channels
             for block in blocks:
-                grid = grid_through(block.layers, grid)
+                grid = block.grid_from(grid)
             grids.append(grid)
         scales = [grid.scale for grid in grids]
         self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in (8, 16, 32))
@@ -91,6 +95,12 @@ class InvertedBottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(N, C, h, w)` -> `(N, channels, ceil(h / stride), ...)`."""
         return x + self.layers(x) if self.adds_input else self.layers(x)
+
+    def grid_from(self, grid: Grid) -> Grid:
+        """The grid of the block's map; what is added to it must lie there too."""
+        after = grid_through(self.layers, grid)
+        assert not self.adds_input or after == grid, (grid, after)
+        return after
 
 
 class ClassificationHead(nn.Module):

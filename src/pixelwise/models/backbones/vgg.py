@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pixelwise.geometry import IMAGE_GRID
-from pixelwise.models.layers import grid_through
+from pixelwise.models.layers import grid_through, scaled
 from pixelwise.models.network import Features
 
 
@@ -38,6 +38,7 @@ CLASSIFIER_CHANNELS = 4096
 class VGG(nn.Module):
     """The stages of a VGG. Maps are what stands behind the stages named in `taps`; 0 is the normalised image itself.
 
+    before_pools   whether maps are taken before the pool of their stage, not behind it
     width          scales every channel count
     channels_in    channels of the image
     first_padding  of conv1_1
@@ -54,28 +55,29 @@ class VGG(nn.Module):
         first_padding: int = 1,
         norm: Callable[[int], nn.Module] | None = None,
         taps: tuple[int, ...] = (3, 4, 5),
+        before_pools: bool = False,
         switches: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         ends, channels, grids = [0], [channels_in], [IMAGE_GRID]
+        grid = IMAGE_GRID
         for stage in stages:
             count = scaled(stage.channels, width)
             begin = len(layers)
             for index in range(stage.convolutions):
                 incoming = channels[-1] if index == 0 else count
                 padding = stage.dilation if layers else first_padding
-                layers.append(nn.Conv2d(incoming, count, 3, padding=padding, dilation=stage.dilation))
-                nn.init.kaiming_normal_(layers[-1].weight, nonlinearity="relu")
-                layers += [*([norm(count)] if norm else []), nn.ReLU(inplace=True)]
+                convolution = nn.Conv2d(incoming, count, 3, padding=padding, dilation=stage.dilation)
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                layers += [convolution, *([norm(count)] if norm else []), nn.ReLU(inplace=True)]
             layers.append(
-                nn.MaxPool2d(
-                    stage.pool, stage.pool_stride, stage.pool_padding, ceil_mode=True, return_indices=switches
-                )
+                nn.MaxPool2d(stage.pool, stage.pool_stride, stage.pool_padding, ceil_mode=True, return_indices=switches)
             )
-            ends.append(len(layers))
+            ends.append(len(layers) - before_pools)
             channels.append(count)
-            grids.append(grid_through(nn.Sequential(*layers[begin:]), grids[-1]))
+            grids.append(grid_through(nn.Sequential(*layers[begin : ends[-1]]), grid))
+            grid = grid_through(nn.Sequential(*layers[begin:]), grid)
         self.features = nn.Sequential(*layers)
         self.ends = tuple(ends)
         self.taps = taps
@@ -104,15 +106,10 @@ def convolutional_classifier(channels: int, *, kernel: int = 7, width: float = 1
     """
     hidden = scaled(CLASSIFIER_CHANNELS, width)
     layers = nn.Sequential(
-        nn.Conv2d(channels, hidden, kernel), nn.ReLU(inplace=True), nn.Dropout2d(0.5),
-        nn.Conv2d(hidden, hidden, 1), nn.ReLU(inplace=True), nn.Dropout2d(0.5),
+        nn.Conv2d(channels, hidden, kernel), nn.ReLU(inplace=True), nn.Dropout(0.5),
+        nn.Conv2d(hidden, hidden, 1), nn.ReLU(inplace=True), nn.Dropout(0.5),
     )  # fmt: skip
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return layers
-
-
-def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, at least 1."""
-    return max(1, round(channels * width))

@@ -5,39 +5,61 @@ Source: FCN (Shelhamer et al., PAMI 2017), section 4; layers and crops as in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from pixelwise.errors import unknown_name
 from pixelwise.geometry import IMAGE_GRID, Grid, Size
 from pixelwise.labels import MAIN
 from pixelwise.models.layers import BilinearUpsample, common_grid, crop_both, crop_to, grid_through
 from pixelwise.models.network import Features, Outputs
 
+FUSIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"sum": torch.add, "max": torch.maximum}
+"""How scores that were enlarged and those of a finer map become one, by name."""
+
 
 class SkipDecoder(nn.Module):
-    """Scores of the coarsest map, enlarged step by step and summed with the scores of `skips` finer maps.
+    """Scores of the coarsest map, enlarged step by step and joined with the scores of finer maps that are skipped to.
 
     head      what stands between the coarsest map and its score (fc6 and fc7 as convolutions, or a small context block)
     channels  of the coarsest map behind `head`, then of the trunk's maps that are skipped to, coarse to fine
     grids     of the trunk's maps, coarse to fine: the one that `head` reads, then those that are skipped to
     border    cells repeated around a map before it is enlarged: 0 for trunks with FCN's padding of 100
+    fusion    a name of `FUSIONS`; `InputError` for any other
+    factors   fixed numbers that the skipped-to maps are multiplied by before they are scored; none: 1 for each
+    learned   whether the steps between maps learn their kernels; the last one, to the image, never does
     """
 
     def __init__(
-        self, classes: int, head: nn.Sequential, channels: Sequence[int], grids: Sequence[Grid], *, border: int = 0
+        self,
+        classes: int,
+        head: nn.Sequential,
+        channels: Sequence[int],
+        grids: Sequence[Grid],
+        *,
+        border: int = 0,
+        fusion: str = "sum",
+        factors: Sequence[float] = (),
+        learned: bool = False,
     ) -> None:
         super().__init__()
+        if fusion not in FUSIONS:
+            raise unknown_name("fusion", fusion, FUSIONS)
         self.heads = {MAIN: classes}
         self.head = head
         self.score = _zero_score(channels[0], classes)
         self.skip_scores = nn.ModuleList(_zero_score(count, classes) for count in channels[1:])
         self.enlarge = nn.ModuleList()
+        self.fusion = fusion
+        self.factors = tuple(factors) or (1.0,) * len(self.skip_scores)
+        self.learned = learned
         enlarged_grids = []
         grid = grid_through(head, grids[0])
         self.skip_grids = tuple(grids[1:])
         for skip_grid in self.skip_grids:
-            upsample = BilinearUpsample(classes, grid, skip_grid, border=border)
+            upsample = BilinearUpsample(classes, grid, skip_grid, border=border, learned=learned)
             self.enlarge.append(upsample)
             enlarged_grids.append(upsample.grid)
             grid = common_grid(upsample.grid, skip_grid)
@@ -47,17 +69,19 @@ class SkipDecoder(nn.Module):
 
     @property
     def last_layers(self) -> tuple[nn.Module, ...]:
-        """The 1x1 convolutions that score the maps."""
-        return (self.score, *self.skip_scores)
+        """The 1x1 convolutions that score the maps, and the enlarging layers if they learn: all that is a class's own."""
+        return (self.score, *self.skip_scores, *(self.enlarge if self.learned else ()))
 
     def forward(self, features: Features) -> Outputs:
         """Scores at the stride of the finest map used."""
         coarsest, *finer = reversed(features.maps)
         scores = self.score(self.head(coarsest))
-        steps = zip(self.skip_scores, self.enlarge, self.enlarged_grids, self.skip_grids, finer)  # noqa: B905
-        for skip_score, enlarge, enlarged_grid, skip_grid, skipped in steps:  # a trunk may have finer maps still
-            up, side = crop_both(enlarge(scores), enlarged_grid, skip_score(skipped), skip_grid)
-            scores = up + side
+        fuse, steps = FUSIONS[self.fusion], len(self.skip_scores)
+        for step, skipped in enumerate(finer[:steps]):  # a trunk may have finer maps still
+            factor = self.factors[step]
+            skipped_scores = self.skip_scores[step](skipped if factor == 1 else factor * skipped)
+            enlarged = self.enlarge[step](scores)
+            scores = fuse(*crop_both(enlarged, self.enlarged_grids[step], skipped_scores, self.skip_grids[step]))
         return Outputs({MAIN: scores}, {MAIN: self.grid})
 
     def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:

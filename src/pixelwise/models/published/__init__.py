@@ -19,7 +19,7 @@ _NETWORKS: Mapping[str, Callable[..., Network]] = {
 
 
 def create_model(name: str, classes: int, **options: Any) -> Network:
-    """Build a network by name with `classes` outputs; weights are random, scores start at zero.
+    """Build a network by name with `classes` outputs; weights are random, as the paper of the network begins.
 
     Raises `InputError` for an unknown name (with the nearest one), an option the network does not have, or no classes.
     """

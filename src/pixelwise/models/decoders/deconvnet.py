@@ -1,0 +1,186 @@
+"""DeconvNet: fc6 and fc7, then the trunk in a mirror, which puts every value back to where its pool found it.
+
+Source: DeconvNet (Noh, Hong & Han, ICCV 2015), section 3 and table 2. Layers carry the names of the released
+`DeconvNet_inference_deploy.prototxt`, with `_` for `-`; only its `seg-score-voc` is `score` here, for there are other data.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelwise.errors import InputError, unknown_name
+from pixelwise.geometry import IMAGE_GRID, Size, SizeRule
+from pixelwise.labels import MAIN
+from pixelwise.models.backbones.vgg import VGG
+from pixelwise.models.layers import crop_to, grid_through
+from pixelwise.models.network import Features, Outputs
+
+UNPOOLINGS = ("switches", "nearest")
+
+FC6_KERNEL = 7
+"""The side of fc6 and of its mirror, fc6-deconv. Source: DeconvNet, table 2."""
+
+INITIAL_SPREAD = 0.01
+"""Standard deviation of the first weights of deconvolutions and score. Source: the released `stage_1_train.prototxt`."""
+
+
+class Unpool(nn.Module):
+    """Undoes a max pool of `stride` x `stride` cells that do not overlap: `(N, C, h, w)` -> `(N, C, stride h, stride w)`.
+
+    `switches` `(N, C, h, w)` are places in the plane that was pooled, `row * width + column`: there the values are put,
+    and zeros elsewhere. Without switches each value fills the cells it was pooled from.
+
+    Source: DeconvNet, section 3.2.1.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, pooled: Tensor, switches: Tensor | None) -> Tensor:
+        if switches is None:
+            return functional.interpolate(pooled, scale_factor=self.stride, mode="nearest")
+        height, width = (self.stride * side for side in pooled.shape[-2:])
+        # scatter and not max_unpool2d: the same numbers, but deterministic on a GPU, and it exports
+        plane = pooled.new_zeros(*pooled.shape[:2], height * width)
+        return plane.scatter(2, switches.flatten(2), pooled.flatten(2)).unflatten(2, (height, width))
+
+
+class DeconvDecoder(nn.Module):
+    """Scores at the image's own stride: what stands behind the trunk's last pool, through fc6 and fc7 and back up.
+
+    trunk      what is mirrored; its maps are the image (tap 0) and what stands behind the last pool
+    hidden     channels of fc6 and fc7
+    norm       what stands between a layer and its ReLU, made from the channel count; None: nothing
+    unpooling  "switches", or "nearest" for the ablation without them: see `Unpool`
+
+    `sizes` says what images it takes: fc6 must fit into the coarsest map, and every pool halve exactly, or switches would
+    point into a plane of another width. Raises `InputError` for an unpooling that does not exist, or that needs switches
+    from a trunk that keeps none.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        trunk: VGG,
+        hidden: int,
+        *,
+        norm: Callable[[int], nn.Module] | None = None,
+        unpooling: str = "switches",
+    ) -> None:
+        super().__init__()
+        if unpooling not in UNPOOLINGS:
+            raise unknown_name("unpooling", unpooling, UNPOOLINGS)
+        if unpooling == "switches" and not trunk.switches:
+            raise InputError(
+                "unpooling needs to know where the trunk's pools found their maxima, and this trunk does not keep it: "
+                "build the trunk with switches=True, or the decoder with unpooling='nearest'"
+            )
+        self.heads = {MAIN: classes}
+        self.unpooling = unpooling
+        coarsest = trunk.grids[-1]
+        assert coarsest.shift == (coarsest.scale - 1) / 2, "the trunk's cells do not tile the image: it has no mirror"
+        stride = round(coarsest.scale)
+        self.sizes = SizeRule(minimum=FC6_KERNEL * stride, multiple=stride)
+        channels = trunk.channels[-1]
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers |= _normed("fc6", nn.Conv2d(channels, hidden, FC6_KERNEL), "bnfc6", norm)
+        layers |= _normed("fc7", nn.Conv2d(hidden, hidden, 1), "bnfc7", norm)
+        layers |= _normed("fc6_deconv", nn.ConvTranspose2d(hidden, channels, FC6_KERNEL), "fc6_deconv_bn", norm)
+        for name, layer in _mirrored(trunk):
+            if isinstance(layer, nn.ConvTranspose2d):
+                layers |= _normed(name, layer, name.replace("conv", "bn"), norm)
+                channels = layer.out_channels
+            else:
+                layers[name] = layer
+        self.layers = nn.Sequential(layers)
+        self.score = nn.Conv2d(channels, classes, 1)
+        for layer in (*self.layers, self.score):
+            _initialise(layer, gaussian=layer is self.score or isinstance(layer, nn.ConvTranspose2d))
+        self.grid = coarsest
+        for layer in self.layers:
+            step = layer.stride if isinstance(layer, Unpool) else None
+            self.grid = self.grid.through_transposed(step, step) if step else grid_through(layer, self.grid)
+
+    @property
+    def last_layers(self) -> tuple[nn.Module, ...]:
+        """The 1x1 convolution that scores the finest map."""
+        return (self.score,)
+
+    def forward(self, features: Features) -> Outputs:
+        """The image and the coarsest map -> scores at the image's size.
+
+        Raises `InputError` for an image that `sizes` does not admit, or that is too little to take batch statistics of.
+        """
+        image, *_, x = features.maps
+        self._check(image.shape[0], (image.shape[-2], image.shape[-1]))
+        assert self.unpooling == "nearest" or features.switches is not None
+        switches = list(features.switches or ())
+        for layer in self.layers:
+            if isinstance(layer, Unpool):
+                x = layer(x, switches.pop() if self.unpooling == "switches" else None)
+            else:
+                x = layer(x)
+        return Outputs({MAIN: self.score(x)}, {MAIN: self.grid})
+
+    def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
+        """The scores as they are: they have the image's size `(H, W)` already."""
+        return {MAIN: crop_to(outputs.scores[MAIN], self.grid, IMAGE_GRID, size)}
+
+    def _check(self, images: int, size: Size) -> None:
+        smallest, step = self.sizes.minimum, self.sizes.multiple
+        if not self.sizes.admits(size):
+            raise InputError(
+                f"DeconvNet takes sides of {smallest}, {smallest + step}, {smallest + 2 * step}, ... pixels, got "
+                f"{size[0]} x {size[1]}: pad the image, network.sizes.padded says to what"
+            )
+        # Of two values there are statistics, but nothing to learn: normalised, they are +1 and -1 whatever they were.
+        in_batch_mode = any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in self.layers)
+        if in_batch_mode and images == 1 and size == (smallest, smallest):
+            raise InputError(
+                f"one image of {smallest} x {smallest} leaves fc6 a single value a channel, too little for batch "
+                "statistics: train DeconvNet with several images a batch"
+            )
+
+
+def _mirrored(trunk: VGG) -> Iterator[tuple[str, nn.Module]]:
+    """The trunk from its end to its beginning: an unpooling for a pool, a transposed convolution for a convolution.
+
+    The channels go back as they came, except to those of the image: the last layer keeps what it has.
+    """
+    layers = [layer for layer in trunk.features if isinstance(layer, nn.Conv2d | nn.MaxPool2d)]
+    stage, number = 1 + sum(isinstance(layer, nn.MaxPool2d) for layer in layers), 0
+    for layer in reversed(layers):
+        if isinstance(layer, nn.MaxPool2d):
+            stage, number = stage - 1, 0
+            assert isinstance(layer.stride, int)
+            assert layer.kernel_size == layer.stride, "cells that overlap may find the same maximum"
+            yield f"unpool{stage}", Unpool(layer.stride)
+        else:
+            number += 1
+            kernel = layer.kernel_size[0]
+            channels = layer.out_channels if layer is layers[0] else layer.in_channels
+            deconvolution = nn.ConvTranspose2d(layer.out_channels, channels, kernel, padding=kernel // 2)
+            yield f"deconv{stage}_{number}", deconvolution
+
+
+def _normed(
+    name: str, layer: nn.Conv2d | nn.ConvTranspose2d, norm_name: str, norm: Callable[[int], nn.Module] | None
+) -> OrderedDict[str, nn.Module]:
+    """A layer, its norm where there are norms, and its ReLU."""
+    norms = {norm_name: norm(layer.out_channels)} if norm else {}
+    return OrderedDict({name: layer, **norms, f"{name}_relu": nn.ReLU(inplace=True)})
+
+
+def _initialise(layer: nn.Module, *, gaussian: bool) -> None:
+    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return
+    if gaussian:
+        nn.init.normal_(layer.weight, std=INITIAL_SPREAD)
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is a bias: the default
+    else:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -1,0 +1,98 @@
+"""Batch norms when training is over: their statistics taken anew from images, and the norms folded into convolutions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from pixelwise.errors import InputError, first_line
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of every `BatchNorm2d` to the mean over `batches` of each batch's own mean and variance.
+
+    network  whose norms change, in place; all else, modes included, stays as it is
+    batches  images `(N, C, H, W)` as the network takes them, on its device; each is passed once
+
+    While a batch passes, all norms use its own statistics and everything else is in evaluation mode. A variance is
+    that of a sample, m / (m - 1) times the batch's, m = N H W. Raises `InputError` if there is no batch, or one is so
+    small that a norm sees a single value; then the statistics are what they were.
+
+    Source: DeconvNet's released `BN_make_INFERENCE_script.py`, where the factor is meant, but rounded to 1 by Python 2.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm, norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # torch then keeps the plain mean over all batches, of sample variances
+    try:
+        passed = 0
+        for images in batches:
+            _pass(network, images)
+            passed += 1
+        if not passed:
+            raise InputError("statistics are taken of images, got not one batch of them: give at least one")
+    except BaseException:  # an interrupt too: nothing is left half-done
+        for norm, _, state in before:
+            norm.load_state_dict(state)
+        raise
+    finally:
+        for norm, momentum, _ in before:
+            norm.momentum = momentum
+        for module, training in modes:
+            module.training = training
+
+
+def _pass(network: nn.Module, images: Tensor) -> None:
+    try:
+        with torch.no_grad():
+            network(images)
+    except InputError:
+        raise
+    except ValueError as error:  # torch's own, for a single value
+        raise InputError(
+            f"no statistics can be taken of a batch of {tuple(images.shape)} ({first_line(error)}): give more or larger images"
+        ) from error
+
+
+def fold(network: Model) -> Model:
+    """A copy in evaluation mode whose batch norms are part of the convolutions before them: the same scores, faster.
+
+    Folded is every `BatchNorm2d` that a module holds directly behind a `Conv2d` or `ConvTranspose2d`, in the order in
+    which they were assigned. That module must apply the two one after the other, and use what comes out of the
+    convolution for nothing else: a `Sequential` does, and so do all networks here. An `Identity` stands where a
+    folded norm was, so all other layers keep their names; other norms stay. The network that is given is left alone.
+    """
+    folded = copy.deepcopy(network)
+    for module in folded.modules():
+        for (_, layer), (name, norm) in pairwise(list(module.named_children())):
+            if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) or not isinstance(norm, nn.BatchNorm2d):
+                continue
+            transposed = isinstance(layer, nn.ConvTranspose2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            assert norm.num_features == layer.out_channels
+            assert not transposed or layer.groups == 1, "torch does not fold into grouped transposed convolutions"
+            layer.weight, layer.bias = fuse_conv_bn_weights(
+                layer.weight,
+                layer.bias,
+                norm.running_mean,
+                norm.running_var,
+                norm.eps,
+                norm.weight,
+                norm.bias,
+                transposed,
+            )
+            setattr(module, name, nn.Identity())
+    return folded.eval()

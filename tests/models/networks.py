@@ -1,0 +1,37 @@
+"""Networks small enough to be run in a test, the same at full size without memory, and pictures to show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pixelwise.models.network import Network
+from pixelwise.models.published import create_model
+
+CLASSES = 5
+
+
+def narrow(name: str, classes: int = CLASSES, *, seed: int = 0, **options: Any) -> Network:
+    """A network of few channels, in evaluation mode, whose last layers are drawn from a wide normal distribution."""
+    torch.manual_seed(seed)
+    network = create_model(name, classes, **{"width": 1 / 16, **options}).eval()
+    for layer in network.last_layers:
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter)
+    return network
+
+
+def full_size(name: str, classes: int = 21, **options: Any) -> Network:
+    """The whole network without memory for its weights: shapes and counts only."""
+    with torch.device("meta"):
+        return create_model(name, classes, **options)
+
+
+def pictures(count: int, size: tuple[int, int], *, channels: int = 3, seed: int = 0) -> Tensor:
+    return torch.rand((count, channels, *size), generator=torch.Generator().manual_seed(seed)) * 255
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

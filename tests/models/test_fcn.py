@@ -1,0 +1,413 @@
+"""FCN's networks: sizes, counts and crops as in the release, and scores equal to a plain second writing of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.conftest import Refuses
+from tests.models.networks import CLASSES, full_size, narrow, parameter_count, pictures
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelwise.geometry import IMAGE_GRID, Grid, Size
+from pixelwise.labels import MAIN
+from pixelwise.models.backbones.alexnet import AlexNet
+from pixelwise.models.backbones.vgg import VGG, convolutional_classifier
+from pixelwise.models.decoders.skip import SkipDecoder
+from pixelwise.models.layers import BilinearUpsample, common_grid
+from pixelwise.models.network import Network
+from pixelwise.models.published import create_model, list_models
+from pixelwise.models.published.fcn import convolutionalised
+
+SIZES = [(1, 1), (37, 51), (96, 120)]
+VGG16 = ["fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16"]
+PADDED_BY_100 = [name for name in list_models("fcn*") if name.endswith(("_vgg16", "_vgg19", "_alexnet"))]
+
+
+def decoder_of(network: Network) -> SkipDecoder:
+    assert isinstance(network.decoder, SkipDecoder)
+    return network.decoder
+
+
+# All of them.
+
+
+@pytest.mark.parametrize("name", list_models("fcn*"))
+@torch.inference_mode()
+def test_a_fresh_network_scores_zero(name: str) -> None:
+    network = create_model(name, CLASSES, width=1 / 16).eval()
+    assert not network(pictures(1, (40, 50))).any()
+
+
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_networks_are_called_by_the_stride_of_their_scores(stride: int) -> None:
+    for name in list_models(f"fcn{stride}s_*"):
+        assert decoder_of(full_size(name)).grid.scale == stride
+
+
+@pytest.mark.parametrize("name", list_models("fcn*"))
+@torch.inference_mode()
+def test_the_scores_are_coarse_until_they_are_enlarged(name: str) -> None:
+    network = narrow(name)
+    outputs = network.outputs(pictures(1, (90, 120)))
+    assert outputs.grids == {MAIN: decoder_of(network).grid}
+    height, width = outputs.scores[MAIN].shape[-2:]
+    assert height < width < 120 / 2  # with 200 pixels of padding, at the finest stride of 8
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("fcn32s_vgg16", 134_346_581),
+        ("fcn16s_vgg16", 134_357_354),
+        ("fcn8s_vgg16", 134_362_751),
+        ("fcn8s_atonce_vgg16", 134_362_751),
+        ("fcn32s_alexnet", 56_954_261),
+        ("fcn32s_googlenet", 5_995_077),
+        ("fcn32s_vgg19", 143_667_240 - 1000 * 4097 + 21 * 4097),  # the classifier is known by the first number
+        ("fcn_pool5_vgg16", 14_714_688 + 21 * 513),
+        ("fcn_pool4_vgg16", 7_635_264 + 21 * 513),  # ten convolutions
+        ("fcn_pool3_vgg16", 1_735_488 + 21 * 257),  # seven
+    ],
+)
+def test_parameter_counts(name: str, count: int) -> None:
+    assert parameter_count(full_size(name)) == count
+
+
+def test_parameter_counts_of_the_pieces() -> None:
+    network = full_size("fcn8s_vgg16")
+    decoder = decoder_of(network)
+    assert parameter_count(network.backbone) == 14_714_688
+    assert (parameter_count(decoder.head[0]), parameter_count(decoder.head[3])) == (102_764_544, 16_781_312)  # fc6, fc7
+    assert parameter_count(decoder.score) == 86_037
+    assert [parameter_count(score) for score in decoder.skip_scores] == [10_773, 5_397]  # pool4, pool3
+
+
+@pytest.mark.parametrize(
+    ("name", "skip_crops", "image_crop"),
+    [
+        ("fcn32s_vgg16", [], 19),
+        ("fcn16s_vgg16", [5], 27),
+        ("fcn8s_vgg16", [5, 9], 31),
+        ("fcn8s_atonce_vgg16", [5, 9], 31),
+        ("fcn32s_alexnet", [], 18),
+        ("fcn32s_googlenet", [], 1),
+        ("fcn32s_vgg19", [], 19),  # convolutions of 3x3 do not move cells, so more of them change nothing
+        ("fcn16s_vgg19", [5], 27),
+        ("fcn8s_vgg19", [5, 9], 31),
+    ],
+)
+def test_crops_follow_from_the_layers(name: str, skip_crops: list[int], image_crop: int) -> None:
+    decoder = decoder_of(full_size(name))
+    assert [offset_from_skip(*grids) for grids in zip(decoder.enlarged_grids, decoder.skip_grids, strict=True)] == (
+        skip_crops
+    )
+    assert IMAGE_GRID.offset_in(decoder.to_image.grid) == image_crop
+
+
+def offset_from_skip(enlarged: Grid, skip: Grid) -> int:
+    """Where the skipped-to map is cut; the enlarged one is not."""
+    assert common_grid(enlarged, skip) == enlarged
+    return enlarged.offset_in(skip)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("fcn32s_vgg16", [64]), ("fcn16s_vgg16", [4, 32]), ("fcn8s_vgg16", [4, 4, 16]),
+        ("fcn32s_alexnet", [63]), ("fcn32s_googlenet", [63]),
+    ],
+)  # fmt: skip
+def test_kernel_sides(name: str, sides: list[int]) -> None:
+    kernels = [layer for layer in full_size(name).decoder.modules() if isinstance(layer, BilinearUpsample)]
+    assert [tuple(kernel.weight.shape) for kernel in kernels] == [(21, 1, side, side) for side in sides]
+    assert [kernel.stride for kernel in kernels] == [(side + 1) // 2 for side in sides]
+
+
+def test_a_cell_of_vgg16s_scores_sees_404_pixels() -> None:
+    assert decoder_of(full_size("fcn32s_vgg16")).grid.field == 404  # FCN, table 1
+    # up to pool5 five stages: 6, 16, 44, 100 and 212 pixels
+    fields = [decoder_of(full_size(f"fcn_pool{pool}_vgg16")).grid.field for pool in (3, 4, 5)]
+    assert fields == [44, 100, 212]
+
+
+@pytest.mark.parametrize(
+    ("name", "enlarged"), [("fcn32s_vgg16", [544]), ("fcn16s_vgg16", [34, 560]), ("fcn8s_vgg16", [34, 70, 568])]
+)
+def test_sizes_on_the_way_of_an_image_of_500_pixels(name: str, enlarged: list[int]) -> None:
+    network = full_size(name)
+    sides: dict[type, list[int]] = {nn.Conv2d: [], nn.MaxPool2d: [], BilinearUpsample: []}
+    for layer in network.modules():
+        if type(layer) in sides:
+            layer.register_forward_hook(lambda layer, _, made: sides[type(layer)].append(made.shape[-1]))
+    assert network(torch.zeros(1, 3, 500, 500, device="meta")).shape == (1, 21, 500, 500)
+    assert sides[nn.Conv2d][0] == 698
+    assert sides[nn.MaxPool2d] == [349, 175, 88, 44, 22]
+    assert sides[nn.Conv2d][13] == 16  # fc6
+    assert sides[BilinearUpsample] == enlarged
+
+
+@pytest.mark.parametrize("name", PADDED_BY_100)
+def test_every_side_is_valid_with_a_padding_of_100(name: str) -> None:
+    network = full_size(name)
+    for side in [*range(1, 70), 224, 499, 501, 1199]:
+        assert network(torch.zeros(1, 3, side, side + 1, device="meta")).shape == (1, 21, side, side + 1)
+
+
+@pytest.mark.parametrize("name", list_models("fcn*_lite0"))  # a trunk without that padding needs the repeated border
+@pytest.mark.parametrize("size", SIZES)
+@torch.inference_mode()
+def test_constant_scores_stay_constant_up_to_the_edges(name: str, size: Size) -> None:
+    network = narrow(name)
+    for score in network.last_layers:
+        nn.init.zeros_(score.weight)
+    biases = torch.stack([score.bias for score in network.last_layers])
+    expected = biases.sum(0).view(1, CLASSES, 1, 1).expand(1, CLASSES, *size)
+    torch.testing.assert_close(network(pictures(1, size)), expected, rtol=0, atol=1e-5)
+
+
+def test_networks_with_caffes_weights_see_bgr_and_lite0s_see_rgb() -> None:
+    red = torch.zeros(1, 3, 1, 1)
+    red[:, 0] = 255
+    for name in list_models("fcn*"):
+        assert narrow(name).normalise(red).argmax(1).item() == (0 if name.endswith("_lite0") else 2)
+
+
+@torch.inference_mode()
+def test_moving_the_picture_by_the_stride_moves_the_scores() -> None:
+    stride, margin = 32, 256  # fc6 sees 404 pixels, and a pixel interpolates between cells up to 32 away
+    network = narrow("fcn32s_vgg16").double()
+    picture = pictures(1, (576 + stride, 576 + stride)).double()
+    inside = slice(margin, 576 - margin)
+    first = network(picture[..., :576, :576])[..., inside, inside]
+    moved = network(picture[..., stride:, stride:])
+    back = slice(margin - stride, 576 - margin - stride)
+    torch.testing.assert_close(moved[..., back, back], first, rtol=0, atol=1e-10)
+    assert (moved[..., inside, inside] - first).abs().max() > 1e-3  # without the move they differ
+
+
+# The release, written a second time: full K x K kernels with bilinear diagonals, and offsets typed in.
+
+STAGES = (2, 2, 3, 3, 3)
+
+
+def plain_pools(state: dict[str, Tensor], images: Tensor, stages: tuple[int, ...] = STAGES) -> list[Tensor]:
+    """Raw RGB images -> the maps behind VGG16's pools."""
+    x = images.flip(1) - torch.tensor([104.00699, 116.66877, 122.67892]).view(1, 3, 1, 1)
+    pools = []
+    weights = iter([name.removesuffix(".weight") for name in state if name.startswith("backbone.features.")][::2])
+    for stage, convolutions in enumerate(stages):
+        for convolution in range(convolutions):
+            name = next(weights)
+            padding = 100 if stage == convolution == 0 else 1
+            x = functional.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], padding=padding).relu()
+        x = functional.max_pool2d(x, 2, 2, ceil_mode=True)
+        pools.append(x)
+    return pools
+
+
+def plain_scores(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return functional.conv2d(x, state[f"decoder.{name}.weight"], state[f"decoder.{name}.bias"])
+
+
+def plain_fcn(
+    state: dict[str, Tensor], images: Tensor, skips: int, factors: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """FCN on VGG16 as `voc-fcn{32,16,8}s/net.py` list it; `factors` of pool4 and pool3 as `voc-fcn8s-atonce/net.py`."""
+    pools = plain_pools(state, images)
+    x = plain_scores(state, "head.0", pools[4]).relu()
+    x = plain_scores(state, "head.3", x).relu()
+    x = plain_scores(state, "score", x)
+    offsets = {0: (), 1: (5,), 2: (5, 9)}[skips]
+    for step, (offset, pool, factor) in enumerate(zip(offsets, (pools[3], pools[2]), factors, strict=False)):
+        up = deconvolution(x, 4, 2)
+        skip = plain_scores(state, f"skip_scores.{step}", pool * factor)
+        x = up + skip[:, :, offset : offset + up.shape[2], offset : offset + up.shape[3]]
+    return enlarged(x, {0: 32, 1: 16, 2: 8}[skips], {0: 19, 1: 27, 2: 31}[skips], images)
+
+
+def enlarged(x: Tensor, stride: int, offset: int, images: Tensor) -> Tensor:
+    x = deconvolution(x, 2 * stride, stride)
+    return x[:, :, offset : offset + images.shape[2], offset : offset + images.shape[3]]
+
+
+def deconvolution(x: Tensor, kernel: int, stride: int) -> Tensor:
+    classes = x.shape[1]
+    layer = nn.ConvTranspose2d(classes, classes, kernel, stride, bias=False).double()
+    factor, centre = (kernel + 1) // 2, kernel / 2 - 0.5
+    with torch.no_grad():
+        layer.weight.zero_()
+        for i in range(kernel):
+            for j in range(kernel):
+                value = (1 - abs(i - centre) / factor) * (1 - abs(j - centre) / factor)
+                layer.weight[range(classes), range(classes), i, j] = value
+    return layer(x)
+
+
+@pytest.mark.parametrize(("skips", "name"), list(enumerate(VGG16)))
+@pytest.mark.parametrize("size", SIZES)
+@torch.no_grad()
+def test_scores_equal_a_plain_second_writing_of_the_release(skips: int, name: str, size: Size) -> None:
+    network, images = narrow(name, seed=skips).double(), pictures(1, size).double()
+    scores = network(images)
+    assert scores.std() > 1e-3
+    torch.testing.assert_close(scores, plain_fcn(network.state_dict(), images, skips), rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
+def test_at_once_the_finer_maps_are_made_small_before_they_are_scored() -> None:
+    network, images = narrow("fcn8s_atonce_vgg16").double(), pictures(1, (37, 51)).double()
+    expected = plain_fcn(network.state_dict(), images, 2, (0.01, 0.0001))
+    torch.testing.assert_close(network(images), expected, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(plain_fcn(network.state_dict(), images, 2), expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize(("pool", "offset"), [(5, 115), (4, 107), (3, 103)])
+@torch.no_grad()
+def test_a_net_cut_at_a_pool_scores_that_pool_alone(pool: int, offset: int) -> None:
+    # Offsets by hand: conv1_1 moves cells by -99, the pools by 0.5, 1, 2, 4, 8, the kernel by (1 - its side) / 2.
+    network, images = narrow(f"fcn_pool{pool}_vgg16").double(), pictures(1, (37, 51)).double()
+    state = network.state_dict()
+    x = plain_scores(state, "score", plain_pools(state, images, STAGES[:pool])[-1])
+    expected = enlarged(x, 2**pool, offset, images)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(network(images), expected, rtol=1e-6, atol=1e-6)
+
+
+# Options.
+
+
+@pytest.mark.parametrize(("fusion", "expected"), [("sum", (4.0, 6.0)), ("max", (3.0, 5.0))])
+@torch.inference_mode()
+def test_skips_are_summed_or_the_larger_score_wins(fusion: str, expected: tuple[float, float]) -> None:
+    network = create_model("fcn8s_lite0", 2, width=1 / 16, fusion=fusion).eval()
+    for score, biases in zip(network.last_layers, [(3.0, -1.0), (1.0, 2.0), (0.0, 5.0)], strict=True):
+        score.bias.copy_(torch.tensor(biases))
+    scores = network(pictures(1, (20, 30)))
+    torch.testing.assert_close(scores, torch.tensor(expected).view(1, 2, 1, 1).expand_as(scores))
+
+
+@torch.no_grad()
+def test_the_larger_score_wins_place_by_place() -> None:
+    network, images = narrow("fcn16s_vgg16", fusion="max").double(), pictures(1, (37, 51)).double()
+    state = network.state_dict()
+    pools = plain_pools(state, images)
+    x = plain_scores(state, "head.3", plain_scores(state, "head.0", pools[4]).relu()).relu()
+    up = deconvolution(plain_scores(state, "score", x), 4, 2)
+    skip = plain_scores(state, "skip_scores.0", pools[3])[:, :, 5 : 5 + up.shape[2], 5 : 5 + up.shape[3]]
+    assert (up > skip).any()
+    assert (up < skip).any()
+    expected = enlarged(torch.where(up > skip, up, skip), 16, 27, images)
+    torch.testing.assert_close(network(images), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_steps_between_maps_may_learn_but_the_last_one_never_does() -> None:
+    fixed, learned = (create_model("fcn8s_vgg16", 3, width=1 / 16, learned_upsampling=is_) for is_ in (False, True))
+    assert parameter_count(learned) - parameter_count(fixed) == 2 * 3 * 4 * 4
+    assert set(learned.state_dict()) - set(fixed.state_dict()) == {f"decoder.enlarge.{i}.weight" for i in (0, 1)}
+    scores = learned(pictures(1, (20, 20)))
+    scores.sum().backward()
+    decoder = decoder_of(learned)
+    assert all(layer.weight.grad is not None for layer in decoder.enlarge)
+    assert not list(decoder.to_image.parameters())
+    assert parameter_count(create_model("fcn32s_vgg16", 3, width=1 / 16, learned_upsampling=True)) == (
+        parameter_count(create_model("fcn32s_vgg16", 3, width=1 / 16))
+    )
+
+
+@torch.no_grad()
+def test_learning_steps_begin_as_the_fixed_ones() -> None:
+    fixed = narrow("fcn8s_vgg16")
+    learned = create_model("fcn8s_vgg16", CLASSES, width=1 / 16, learned_upsampling=True).eval()
+    learned.load_state_dict(fixed.state_dict(), strict=False)
+    images = pictures(1, (30, 40))
+    assert torch.equal(learned(images), fixed(images))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_last_layers_hold_all_that_belongs_to_a_class(learned: bool) -> None:
+    few, many = (full_size("fcn8s_vgg16", classes, learned_upsampling=learned) for classes in (3, 7))
+    last = {id(parameter) for layer in few.last_layers for parameter in layer.parameters()}
+    theirs = dict(many.named_parameters())
+    for name, parameter in few.named_parameters():
+        rows = (3, 7) if id(parameter) in last else (len(parameter), len(parameter))
+        assert (len(parameter), len(theirs[name])) == rows
+        assert parameter.shape[1:] == theirs[name].shape[1:]
+
+
+@pytest.mark.parametrize("name", list_models("fcn*"))
+def test_of_a_frozen_network_only_the_scores_learn(name: str) -> None:
+    free, frozen = narrow(name), narrow(name, frozen=True)
+    scores = {id(parameter) for layer in frozen.last_layers for parameter in layer.parameters()}
+    assert {id(parameter) for parameter in frozen.parameters() if parameter.requires_grad} == scores
+    assert all(parameter.requires_grad for parameter in free.parameters())
+    images = pictures(1, (40, 40))
+    assert torch.equal(free(images), frozen(images))
+
+
+@pytest.mark.parametrize("name", [name for name in list_models("fcn*") if not name.endswith("_lite0")])
+@torch.inference_mode()
+def test_images_may_have_other_channels_than_three(name: str) -> None:
+    mean = [120.0, 110.0, 100.0, 7.844]
+    network = narrow(name, channels=4, mean=mean)
+    assert network.fill == tuple(mean)
+    assert network(pictures(2, (40, 33), channels=4)).shape == (2, CLASSES, 40, 33)
+    grey = narrow(name, channels=1, mean=[127.0])
+    assert grey(pictures(1, (33, 40), channels=1)).shape == (1, CLASSES, 33, 40)
+
+
+def test_colours_are_swapped_and_what_stands_behind_them_is_not() -> None:
+    network = narrow("fcn32s_vgg16", channels=5, mean=[10, 20, 30, 40, 50])
+    images = torch.tensor([11.0, 22.0, 33.0, 44.0, 55.0]).view(1, 5, 1, 1)
+    assert network.normalise(images).flatten().tolist() == [3, 2, 1, 4, 5]
+
+
+def test_other_means_are_taken_for_three_channels() -> None:
+    heights = (132.431, 94.076, 118.477)  # of an image of disparity, height and angle
+    assert narrow("fcn32s_vgg16", mean=heights).fill == heights
+    assert narrow("fcn32s_vgg16").fill == (122.67892, 116.66877, 104.00699)
+
+
+def test_options_that_do_not_fit_are_refused(refuses: Refuses) -> None:
+    with refuses("4 channels needs 4 means, got none", "add mean=[...]"):
+        narrow("fcn32s_vgg16", channels=4)
+    with refuses("3 channels needs 3 means, got 2"):
+        narrow("fcn32s_alexnet", mean=[1.0, 2.0])
+    with refuses("unknown fusion 'mx'", "did you mean 'max'?"):
+        narrow("fcn8s_lite0", fusion="mx")
+    with refuses("'fcn32s_googlenet' has no such option", "'fusion'"):
+        narrow("fcn32s_googlenet", fusion="max")
+    with refuses("'fcn8s_vgg16' cannot be built", "'skips'"):  # an 8s without skips would be no 8s
+        narrow("fcn8s_vgg16", skips=0)
+
+
+# Classifiers become convolutions.
+
+
+@pytest.mark.parametrize(("kind", "side", "kernel"), [("vgg", 224, 7), ("alexnet", 227, 6)])
+@torch.no_grad()
+def test_the_classifier_as_convolutions_scores_as_the_classifier_does(kind: str, side: int, kernel: int) -> None:
+    torch.manual_seed(0)
+    width = 1 / 16
+    trunk = (VGG(width=width) if kind == "vgg" else AlexNet(width=width)).double().eval()
+    head = convolutional_classifier(trunk.channels[-1], kernel=kernel, width=width).double().eval()
+    score = nn.Conv2d(head[0].out_channels, CLASSES, 1).double()
+    fc6 = nn.Linear(trunk.channels[-1] * kernel**2, head[0].out_channels).double()
+    fc7 = nn.Linear(fc6.out_features, fc6.out_features).double()
+    fc8 = nn.Linear(fc7.out_features, CLASSES).double()
+    for convolution, layer in ((head[0], fc6), (head[3], fc7), (score, fc8)):
+        channels, side_of_kernel = convolution.in_channels, convolution.kernel_size[0]
+        convolution.weight.copy_(convolutionalised(layer.weight, channels, side_of_kernel))
+        convolution.bias.copy_(layer.bias)
+    map_ = trunk(pictures(1, (side, side)).double() - 120).maps[-1]
+    expected = fc8(fc7(fc6(map_.flatten(1)).relu()).relu())
+    assert expected.std() > 1e-3
+    scores = score(head(map_))
+    assert scores.shape == (1, CLASSES, 1, 1)
+    torch.testing.assert_close(scores.flatten(1), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_weights_of_another_layer_do_not_become_a_convolution(refuses: Refuses) -> None:
+    assert convolutionalised(torch.arange(8.0).view(1, 8), 2, 2)[0, 1, 0].tolist() == [4, 5]
+    with refuses("(O, 25088)", "got (5, 25087)"):
+        convolutionalised(torch.zeros(5, 25087), 512, 7)

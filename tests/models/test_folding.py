@@ -1,0 +1,201 @@
+"""Statistics by plain sums over batches, and folded networks that score as they did."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import Refuses
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelwise.models.backbones.resnet import ResNet, Stage
+from pixelwise.models.folding import fold, reestimate_statistics
+from pixelwise.models.published import create_model
+
+
+def pictures(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+    return torch.rand((count, 3, *size), generator=torch.Generator().manual_seed(seed)) * 255
+
+
+def stirred(network: nn.Module) -> nn.Module:
+    """In evaluation mode, with norms that do something."""
+    torch.manual_seed(7)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean, std=0.3)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias, std=0.3)
+    return network.eval()
+
+
+def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+# Statistics.
+
+
+def test_statistics_by_hand() -> None:
+    norm = nn.BatchNorm2d(1)
+    # means 2 and 4; squared distances sum to 2 among two values and to 8 among four: variances of samples 2 / 1 and 8 / 3
+    reestimate_statistics(
+        norm, [torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), torch.tensor([2.0, 6.0, 4.0, 4.0]).view(1, 1, 2, 2)]
+    )
+    assert norm.running_mean.item() == pytest.approx(3)
+    assert norm.running_var.item() == pytest.approx((2 + 8 / 3) / 2)
+
+
+def test_statistics_equal_plain_sums_with_all_earlier_norms_in_batch_mode() -> None:
+    torch.manual_seed(0)
+    first, first_norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, eps=1e-9)
+    second, second_norm = nn.ConvTranspose2d(4, 2, 3), nn.BatchNorm2d(2, eps=1e-9)
+    network = stirred(nn.Sequential(first, first_norm, nn.ReLU(), second, second_norm)).double()
+    batches = [pictures(count, (6, 7), seed=count).double() for count in (2, 3, 5)]
+    reestimate_statistics(network, batches)
+
+    def plain(maps: list[Tensor], norm: nn.BatchNorm2d) -> list[Tensor]:
+        """Compares the statistics, and gives each batch normalised by its own."""
+        arrays = [made.detach().numpy() for made in maps]
+        means = [array.mean((0, 2, 3)) for array in arrays]
+        counts = [array[:, 0].size for array in arrays]
+        variances = [array.var((0, 2, 3)) * m / (m - 1) for array, m in zip(arrays, counts, strict=True)]
+        np.testing.assert_allclose(norm.running_mean.numpy(), np.mean(means, axis=0), rtol=1e-9)
+        np.testing.assert_allclose(norm.running_var.numpy(), np.mean(variances, axis=0), rtol=1e-9)
+        return [
+            functional.batch_norm(made, None, None, norm.weight, norm.bias, training=True, eps=1e-9) for made in maps
+        ]
+
+    normalised = plain([first(batch) for batch in batches], first_norm)
+    plain([second(batch.relu()) for batch in normalised], second_norm)
+
+
+def test_each_batch_passes_once_and_dropout_does_not_act() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(3))
+    passed = []
+    network.register_forward_hook(lambda *_: passed.append(1))
+    images = pictures(2, (4, 4))
+    reestimate_statistics(network, (images for _ in range(3)))
+    assert len(passed) == 3
+    torch.testing.assert_close(network[1].running_mean, images.mean((0, 2, 3)))
+
+
+def test_nothing_but_the_statistics_changes() -> None:
+    network = stirred(nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2, momentum=0.03), nn.Dropout()))
+    network[2].train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    reestimate_statistics(network, [pictures(2, (5, 5))])
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    assert network[1].momentum == 0.03
+    assert [layer.training for layer in network] == [False, False, True]
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def interrupted() -> list[Tensor]:
+    yield pictures(2, (5, 5))
+    raise KeyboardInterrupt
+
+
+def test_what_gives_no_statistics_is_refused_and_changes_nothing(refuses: Refuses) -> None:
+    network = stirred(nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with refuses("not one batch", "give at least one"):
+        reestimate_statistics(network, [])
+    with refuses("batch of (1, 3, 3, 3)", "more or larger images"):  # a single value behind the convolution
+        reestimate_statistics(network, [pictures(2, (5, 5)), pictures(1, (3, 3))])
+    with pytest.raises(KeyboardInterrupt):
+        reestimate_statistics(network, interrupted())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not network.training
+    assert network[1].momentum == 0.1
+
+
+# Folding.
+
+
+@torch.no_grad()
+def test_one_norm_by_hand() -> None:
+    convolution, norm = nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, eps=0)
+    for parameter, value in ((convolution.weight, 3), (convolution.bias, 5), (norm.weight, 7), (norm.bias, 1)):
+        parameter.fill_(value)
+    norm.running_mean.fill_(2)
+    norm.running_var.fill_(4)
+    layer, nothing = fold(nn.Sequential(convolution, norm))
+    assert (layer.weight.item(), layer.bias.item()) == (7 / 2 * 3, 7 / 2 * (5 - 2) + 1)
+    assert isinstance(nothing, nn.Identity)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.Conv2d(3, 6, 3, stride=2, bias=False),
+        nn.Conv2d(3, 6, 3, groups=3, dilation=2),
+        nn.ConvTranspose2d(3, 6, 3, padding=1),
+        nn.ConvTranspose2d(3, 6, 7, bias=False),
+    ],
+    ids=str,
+)
+@torch.no_grad()
+def test_every_kind_of_convolution_takes_its_norm(layer: nn.Module) -> None:
+    network = stirred(nn.Sequential(layer, nn.BatchNorm2d(6), nn.ReLU())).double()
+    images = pictures(2, (9, 8)).double()
+    folded = fold(network)
+    assert not norms_of(folded)
+    torch.testing.assert_close(folded(images), network(images), rtol=1e-9, atol=1e-9)
+
+
+def test_norms_behind_anything_else_stay() -> None:
+    network = stirred(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3)))
+    folded, images = fold(network), pictures(1, (4, 4))
+    assert [type(layer) for layer in folded] == [type(layer) for layer in network]
+    assert torch.equal(folded(images), network(images))
+
+
+def test_the_network_that_is_given_is_left_alone() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    folded = fold(network)
+    assert network.training
+    assert not any(module.training for module in folded.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not {id(p) for p in folded.parameters()} & {id(p) for p in network.parameters()}
+
+
+@torch.no_grad()
+def test_a_folded_fcn_scores_as_before() -> None:
+    network = stirred(create_model("fcn8s_lite0", 4, context=16))
+    for score in network.last_layers:
+        nn.init.normal_(score.weight)
+    images = pictures(1, (70, 90))
+    folded, scores = fold(network), network(images)
+    assert not norms_of(folded)
+    assert scores.std() > 1e-3
+    torch.testing.assert_close(folded(images), scores, rtol=0, atol=1e-5 * scores.abs().max().item())
+
+
+@torch.no_grad()
+def test_a_folded_resnet_gives_the_maps_of_before() -> None:
+    trunk = stirred(ResNet((Stage(2, 16), Stage(1, 32, stride=2)), width=1 / 4)).double()
+    images = pictures(1, (40, 33)).double()
+    folded = fold(trunk)
+    assert not norms_of(folded)
+    torch.testing.assert_close(folded(images).maps[0], trunk(images).maps[0], rtol=1e-9, atol=1e-9)
+
+
+@torch.no_grad()
+def test_a_folded_deconvnet_is_the_one_without_norms() -> None:
+    # In double: where rounding decides which of two cells is the maximum, the scores differ by more than rounding.
+    network = create_model("deconvnet_vgg16", 4, width=1 / 32).double()
+    images = pictures(2, (224, 256)).double()
+    reestimate_statistics(network, [images])
+    scores = network.eval()(images)
+    folded = fold(network)
+    assert not norms_of(folded)
+    assert scores.std() > 1e-3
+    torch.testing.assert_close(folded(images), scores, rtol=0, atol=1e-6 * scores.abs().max().item())
+    plain = create_model("deconvnet_vgg16", 4, width=1 / 32, batch_norm=False).double().eval()
+    plain.load_state_dict(dict(zip(plain.state_dict(), folded.state_dict().values(), strict=True)))
+    assert torch.equal(plain(images), folded(images))
