@@ -17,7 +17,8 @@ from pixelwise.training.objectives import PixelObjective
 from pixelwise.training.recipe import Recipe
 from pixelwise.training.weighing import effective_number, median_frequency
 from pixelwise.weights.checkpoint import NetworkConfig, load_checkpoint
-from pixelwise.weights.load import load_imagenet, take_over
+from pixelwise.weights.imagenet import load_imagenet
+from pixelwise.weights.surgery import take_over
 
 
 @dataclass(frozen=True)
