@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from pixelwise.cli import catalogue, check, doctor, evaluate, predict, train
+from pixelwise.cli import catalogue, check, doctor, evaluate, import_weights, predict, train
 from pixelwise.errors import InputError, is_out_of_memory
 from pixelwise.version import __version__
 
@@ -101,6 +101,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "check": check.check,
+    "import-weights": import_weights.import_weights,
     "models": catalogue.models,
     "recipes": catalogue.recipes,
     "doctor": doctor.doctor,

