@@ -1,0 +1,50 @@
+"""The benchmarks run: narrow networks and small images, in which nothing is fast or slow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from pixelwise.models.facts import describe
+from pixelwise.models.published import create_model, list_models
+
+NETWORKS = Path(__file__).parents[1] / "benchmarks" / "networks.py"
+NARROW = ("--width", "0.0625", "--size", "64", "--runs", "1", "--device", "cpu")
+
+
+def run(*words: str) -> str:
+    done = subprocess.run([sys.executable, NETWORKS, *NARROW, *words], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_every_network_is_timed_in_all_its_ways():
+    report = json.loads(run("--json"))
+    ways = {}
+    for timing in report["timings"]:
+        assert timing["milliseconds"] > 0
+        assert timing["rate"] == pytest.approx(timing["multiply_adds"] / timing["milliseconds"] * 1e3)
+        ways.setdefault(timing["network"], []).append((timing["precision"], timing["folded"]))
+        facts = describe(timing["network"], size=(64, 64), width=1 / 16)
+        assert (timing["multiply_adds"], timing["size"]) == (facts.multiply_adds, list(facts.size))
+    assert list(ways) == list_models()
+    for name, own in ways.items():
+        has_norms = any(isinstance(module, nn.BatchNorm2d) for module in create_model(name, 2, width=1 / 16).modules())
+        folded = [False, True] if has_norms else [False]
+        assert sorted(own) == [(precision, state) for precision in ("bfloat16", "float32") for state in folded]
+
+
+@pytest.mark.slow
+def test_the_table_has_a_line_a_way():
+    machine, titles, *rows = run("fcn8s_lite0").splitlines()
+    assert "medians of 1 runs" in machine
+    assert titles.split()[0] == "network"
+    assert [row.split()[:4] for row in rows] == [
+        ["fcn8s_lite0", "64x64", norms, precision] for precision in ("float32", "bfloat16") for norms in ("-", "folded")
+    ]
