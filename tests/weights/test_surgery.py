@@ -146,6 +146,21 @@ def test_another_network_is_not_taken_over(config: NetworkConfig, refuses: Refus
     assert torch.equal(ours.state_dict()["backbone.features.0.weight"], before)
 
 
+@torch.no_grad()
+def test_a_layer_that_mixes_classes_is_taken_over_for_the_same_number_of_them_alone(refuses: Refuses) -> None:
+    config = NetworkConfig("gdn_fc_fcn32s_vgg16", 3, {"width": 0.02, "side": 64})
+    checkpoint = Checkpoint(config.build(), config, SPEC)
+    ours = config.build()
+    take_over(ours, config, SPEC, checkpoint, where="there")
+    assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in checkpoint.network.state_dict().items())
+    more = LabelSpec((*SPEC.names, "horse"))
+    other = replace(config, classes=4).build()
+    before = other.state_dict()["backbone.features.0.weight"].clone()
+    with refuses("there: 'decoder.fully_connected.weight' mixes its 3 classes", "a network of 4"):
+        take_over(other, replace(config, classes=4), more, checkpoint, where="there")
+    assert torch.equal(other.state_dict()["backbone.features.0.weight"], before)
+
+
 # A finer FCN from a coarser one.
 
 

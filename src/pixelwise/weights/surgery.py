@@ -72,7 +72,7 @@ def take_over(
 
     Classes correspond by name: the score layers' rows of classes that both know are copied, rows of new classes stay
     as they are, and so do the score layers that a finer FCN adds: at zero. Returns a sentence that says what was taken
-    over. Raises `InputError` where the builds differ in anything else.
+    over. Raises `InputError` where the builds differ in anything else, or a layer mixes classes and their number differs.
     """
     theirs = checkpoint.config
     same = theirs.name == config.name or _is_coarser(theirs.name, config.name)
@@ -86,6 +86,12 @@ def take_over(
     their_rows = [checkpoint.label_spec.names.index(name) for name in shared]
     last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
     their_state = checkpoint.network.state_dict()
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if id(tensor) not in last and tensor.shape != their_state[name].shape:
+            raise InputError(
+                f"{where}: '{name}' mixes its {len(checkpoint.label_spec)} classes, so it cannot start a network of "
+                f"{len(label_spec)}; train with the same classes, or without that part"
+            )
     with torch.no_grad():
         for name, tensor in network.state_dict(keep_vars=True).items():
             if name not in their_state:

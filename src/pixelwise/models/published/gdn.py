@@ -72,5 +72,6 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "gdn_fcn32s_vgg16": partial(_gdn, fcn.NETWORKS["fcn32s_vgg16"]),
     "gdn_fc_fcn32s_vgg16": partial(_fully_connected, fcn.NETWORKS["fcn32s_vgg16"]),
     "gdn_largefov_vgg16": partial(_gdn, deeplab.NETWORKS["deeplab_largefov_vgg16"]),
-    "gdn_lite0": partial(_gdn, fcn.NETWORKS["fcn32s_lite0"]),
+    # Ours, so it starts where it can learn at once: small random matrices on scores of zero take hundreds of steps to move.
+    "gdn_lite0": partial(_gdn, fcn.NETWORKS["fcn32s_lite0"], initialisation="bilinear"),
 }

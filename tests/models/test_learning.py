@@ -1,0 +1,63 @@
+"""Every network learns: narrow, from random weights, two pictures by heart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.models.networks import narrow
+from torch import Tensor
+from torch.nn import functional
+
+from pixelwise.geometry import Size
+from pixelwise.labels import MAIN
+from pixelwise.models.folding import reestimate_statistics
+from pixelwise.models.network import Network
+from pixelwise.models.published import create_model, list_models
+
+pytestmark = pytest.mark.slow
+
+CLASSES = 3
+STEPS, AT_ONCE = 400, 25
+
+
+def two_pictures(size: Size) -> tuple[Tensor, Tensor]:
+    """Each cut in two by a straight line, its parts of different colours, with some noise; and which part a pixel is in."""
+    height, width = size
+    labels = torch.zeros(2, height, width, dtype=torch.long)
+    labels[0, :, width * 2 // 5 :] = 1
+    labels[1, : height // 2] = 1
+    labels[1, height // 2 :] = 2
+    colours = torch.tensor([[200.0, 60.0, 40.0], [40.0, 90.0, 210.0], [90.0, 200.0, 60.0]])
+    noise = torch.randn((2, 3, height, width), generator=torch.Generator().manual_seed(0))
+    return (colours[labels].permute(0, 3, 1, 2) + 10 * noise).clamp(0, 255), labels
+
+
+def accuracy(network: Network, images: Tensor, labels: Tensor) -> float:
+    """The part of the pixels that is right, the network in evaluation mode, its norms knowing these pictures."""
+    if any(isinstance(module, torch.nn.BatchNorm2d) and module.training for module in network.modules()):
+        reestimate_statistics(network, [images])
+    network.eval()
+    with torch.inference_mode():
+        right = (network(images).argmax(1) == labels).float().mean().item()
+    network.train()
+    return right
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_two_pictures_are_learnt_by_heart(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_model(name, CLASSES, width=1 / 8).train()
+    images, labels = two_pictures(network.sizes.padded((97, 97)))
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=2e-3)
+    reached = []
+    for _ in range(STEPS // AT_ONCE):
+        for _ in range(AT_ONCE):
+            loss = functional.cross_entropy(network(images), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        reached.append(accuracy(network, images, labels))
+        if reached[-1] > 0.95:
+            break
+    print(name, reached)
+    assert reached[-1] > 0.95
