@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,30 @@ def test_an_extra_that_is_absent(pixelwise, monkeypatch):
     found = findings(pixelwise)["sbd"]
     assert (found["state"], found["remedy"]) == ("absent", "pip install 'pixelwise[sbd]'")
     assert "-> pip install 'pixelwise[sbd]'" in pixelwise("doctor").out
+
+
+def test_every_extra_for_users_is_named():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(doctor.EXTRAS) == set(project["optional-dependencies"]) - {"all", "dev"}
+
+
+def test_a_package_that_is_a_part_of_a_namespace(pixelwise):
+    assert findings(pixelwise)["caffe"]["detail"].endswith(
+        f": google.protobuf {importlib.metadata.version('protobuf')}"
+    )
+
+
+@pytest.mark.parametrize("missing", ["google", "google.protobuf"])
+def test_a_namespace_may_be_absent_with_its_part(missing, pixelwise, monkeypatch):
+    _import(monkeypatch, {"google.protobuf": ModuleNotFoundError(f"No module named '{missing}'", name=missing)})
+    found = findings(pixelwise)["caffe"]
+    assert (found["state"], found["remedy"]) == ("absent", "pip install 'pixelwise[caffe]'")
+
+
+def test_what_an_extra_needs_itself_may_be_absent(pixelwise, monkeypatch):
+    _import(monkeypatch, {"scipy": ModuleNotFoundError("No module named 'scip'", name="scip")})
+    found = findings(pixelwise)["sbd"]
+    assert (found["state"], found["detail"]) == ("broken", "scipy: No module named 'scip'")
 
 
 @pytest.mark.parametrize("error", [OSError("libfoo.so: cannot open\nmore"), AttributeError("no attribute 'x'")])

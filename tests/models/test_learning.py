@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.models.networks import narrow
 from torch import Tensor
 from torch.nn import functional
 
 from pixelwise.geometry import Size
-from pixelwise.labels import MAIN
 from pixelwise.models.folding import reestimate_statistics
 from pixelwise.models.network import Network
 from pixelwise.models.published import create_model, list_models

@@ -67,6 +67,26 @@ def test_norms_as_they_trained_are_taken_with_a_note() -> None:
     assert "reestimate_statistics" in note
 
 
+@pytest.mark.parametrize("end", ["_res075", "_res05"])
+def test_layers_that_share_their_weights_with_another_scale_are_told_and_checked(end: str, refuses: Refuses) -> None:
+    layers = list(as_layers(build("deeplab_aspp_resnet101")).values())
+    copies = [replace(layer, name=layer.name + end) for layer in layers]
+    ours = build("deeplab_aspp_resnet101", seed=1)
+    taken = load_caffe(ours, [*layers, *copies], "here")
+    assert taken.dropped == {
+        copy.name: f"shares its weights with '{layer.name}'" for layer, copy in zip(layers, copies)
+    }  # noqa: B905
+    alone = build("deeplab_aspp_resnet101", seed=2)
+    load_caffe(alone, layers, "here")
+    assert all(torch.equal(tensor, alone.state_dict()[name]) for name, tensor in ours.state_dict().items())
+    assert classes_in(ours, [*copies, *layers], "here") == CLASSES
+    other = replace(copies[0], blobs=tuple(blob + 1 for blob in copies[0].blobs))
+    with refuses(f"layer '{other.name}' should share its weights with '{layers[0].name}'", "it differs from it"):
+        load_caffe(ours, [*layers, other], "here")
+    with refuses(f"'{layers[0].name}', but there is none"):
+        load_caffe(ours, [*layers[1:], copies[0]], "here")
+
+
 def changed(layer: str, **changes: object) -> Callable[[Layers], Layers]:
     return lambda layers: layers | {layer: replace(layers[layer], **changes)}  # type: ignore[arg-type]
 

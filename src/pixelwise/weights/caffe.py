@@ -38,6 +38,10 @@ _KINDS: Mapping[type[nn.Module], tuple[str, ...]] = {
 """Our modules -> the kinds of layers whose arrays they take."""
 
 
+_COPIES = ("_res075", "_res05")
+"""Ends of the names of layers that a training at several scales shares. Source: DeepLab v2's released definitions."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """What became of a file's layers.
@@ -61,10 +65,11 @@ def load_caffe(network: Network, layers: Sequence[CaffeLayer], where: str) -> Ta
     """
     table = caffe_layers(network)
     _refuse_classifier(layers, where)
+    layers, dropped = _without_copies(layers, where)
     known = {layer.name: known_as(layer.name, table, where) for layer in layers}
     if missing := [name for name in table if name not in known.values()]:
         raise InputError(f"{where}: not the weights of this network: it lacks the layer '{missing[0]}'")
-    loaded, dropped, parameters = dict[str, str](), dict[str, str](), dict[str, str]()
+    loaded, parameters = dict[str, str](), dict[str, str]()
     state = caffe_state(layers, where)
     for layer in layers:
         path = table[known[layer.name]]
@@ -129,11 +134,37 @@ def classes_in(network: Network, layers: Sequence[CaffeLayer], where: str) -> in
     _refuse_classifier(layers, where)
     table = caffe_layers(network)
     last = {id(layer) for layer in network.last_layers}
-    for layer in layers:
+    for layer in _without_copies(layers, where)[0]:
         path = table[known_as(layer.name, table, where)]
         if path and ".factors." not in path and id(network.get_submodule(path)) in last:
             return layer.blobs[0].shape[0]
     raise InputError(f"{where}: no layer in it gives scores; expected the weights of a segmentation network")
+
+
+def _without_copies(layers: Sequence[CaffeLayer], where: str) -> tuple[list[CaffeLayer], dict[str, str]]:
+    """The layers without those that share their weights with one of them, and these: layer -> why it is not needed.
+
+    Raises `InputError` for a copy without its original, or one that differs from it.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    kept, copies = list[CaffeLayer](), dict[str, str]()
+    for layer in layers:
+        end = next((end for end in _COPIES if layer.name.endswith(end)), None)
+        if end is None:
+            kept.append(layer)
+            continue
+        original = by_name.get(name := layer.name.removesuffix(end))
+        if (
+            original is None
+            or len(original.blobs) != len(layer.blobs)
+            or not all(map(np.array_equal, original.blobs, layer.blobs))
+        ):
+            raise InputError(
+                f"{where}: layer '{layer.name}' should share its weights with '{name}', but "
+                f"{'there is none' if original is None else 'it differs from it'}: train it further, or take another file"
+            )
+        copies[layer.name] = f"shares its weights with '{name}'"
+    return kept, copies
 
 
 def _refuse_classifier(layers: Iterable[CaffeLayer], where: str) -> None:

@@ -138,7 +138,8 @@ def _message_class() -> Any:
 def _layer(message: Any, kind: str, path: object) -> CaffeLayer:
     where = f"{path}: layer '{message.name}'"
     geometry = _geometry(message.convolution_param) if message.HasField("convolution_param") else None
-    folded = message.bn_param.bn_mode == _BN_INFERENCE if kind == "BN" and message.HasField("bn_param") else None
+    says = "bn_param" in (field.name for field, _ in message.ListFields())  # V1 layers alone have such a field
+    folded = message.bn_param.bn_mode == _BN_INFERENCE if kind == "BN" and says else None
     return CaffeLayer(message.name, kind, tuple(_array(blob, where) for blob in message.blobs), geometry, folded)
 
 
