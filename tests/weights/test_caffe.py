@@ -74,8 +74,8 @@ def test_layers_that_share_their_weights_with_another_scale_are_told_and_checked
     ours = build("deeplab_aspp_resnet101", seed=1)
     taken = load_caffe(ours, [*layers, *copies], "here")
     assert taken.dropped == {
-        copy.name: f"shares its weights with '{layer.name}'" for layer, copy in zip(layers, copies)
-    }  # noqa: B905
+        copy.name: f"shares its weights with '{layer.name}'" for layer, copy in zip(layers, copies, strict=True)
+    }
     alone = build("deeplab_aspp_resnet101", seed=2)
     load_caffe(alone, layers, "here")
     assert all(torch.equal(tensor, alone.state_dict()[name]) for name, tensor in ours.state_dict().items())
