@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from pixelwise.geometry import IMAGE_GRID, Grid
+from pixelwise.models.depthwise import DepthwiseConv2d
 from pixelwise.models.layers import grid_through, scaled
 from pixelwise.models.network import Features
 
@@ -50,7 +51,9 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         stages = tuple(replace(stage, channels=scaled(stage.channels, width)) for stage in stages)
         channels = scaled(STEM_CHANNELS, width)
-        self.stem = nn.Sequential(*_same_convolution(3, channels, 3, stride=2), _norm(channels), nn.ReLU6())
+        self.stem = nn.Sequential(
+            *_same_padding(3, 2), nn.Conv2d(3, channels, 3, stride=2, bias=False), _norm(channels), nn.ReLU6()
+        )
         self.stages = nn.ModuleList()
         grid = grid_through(self.stem, IMAGE_GRID)
         grids: list[Grid] = []
@@ -85,9 +88,10 @@ class InvertedBottleneck(nn.Module):
         super().__init__()
         wide = channels * stage.expand
         widen = [nn.Conv2d(channels, wide, 1, bias=False), _norm(wide), nn.ReLU6()] if stage.expand > 1 else []
+        padding = stage.kernel // 2 if stride == 1 else 0
         self.layers = nn.Sequential(
-            *widen,
-            *_same_convolution(wide, wide, stage.kernel, stride=stride, groups=wide), _norm(wide), nn.ReLU6(),
+            *widen, *_same_padding(stage.kernel, stride),
+            DepthwiseConv2d(wide, stage.kernel, stride=stride, padding=padding), _norm(wide), nn.ReLU6(),
             nn.Conv2d(wide, stage.channels, 1, bias=False), _norm(stage.channels),
         )  # fmt: skip
         self.adds_input = stride == 1 and channels == stage.channels
@@ -129,18 +133,16 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
-def _same_convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """TensorFlow's 'SAME' padding as it is for even sides, the only ones that the weights were trained on, for every size.
+def _same_padding(kernel: int, stride: int) -> list[nn.Module]:
+    """What stands before a convolution with a stride, which pads nothing itself; nothing before one without.
 
-    It puts floor((k - s) / 2) cells before the first one. Behind the last one it puts what the size asks for; always
+    TensorFlow's 'SAME' as it is for even sides, the only ones that the weights were trained on, for every size:
+    floor((k - s) / 2) cells before the first one. Behind the last one TensorFlow puts what the size asks for; always
     putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for odd sides too. There,
     TensorFlow would put one cell more before the first one, and where a cell lies would depend on the image's size.
     """
     if stride == 1:
-        return [nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=False)]
+        return []
     before = (kernel - stride) // 2
     after = kernel - 1 - before
-    return [
-        nn.ZeroPad2d((before, after, before, after)),
-        nn.Conv2d(channels, out, kernel, stride=stride, groups=groups, bias=False),
-    ]
+    return [nn.ZeroPad2d((before, after, before, after))]
