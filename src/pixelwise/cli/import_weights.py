@@ -64,16 +64,9 @@ def import_weights(
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
     """The files and the options among the words."""
-    import yaml
+    from pixelwise.training.recipe import read_word
 
-    options = dict[str, Any]()
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals:
-            try:
-                options[key] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise InputError(f"'{word}': not readable as key=value; write for example width=0.5") from error
+    options = dict(read_word(word, example="width=0.5") for word in words if "=" in word)
     files = [Path(word) for word in words if "=" not in word]
     if not files:
         raise InputError(f"expected a file of weights, got only options: {' '.join(words)}")
