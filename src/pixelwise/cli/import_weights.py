@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelwise.cli.options import JsonOption, refuse_unwritable
+from pixelwise.cli.options import JsonOption, refuse_filled, refuse_unwritable
 from pixelwise.errors import InputError, import_extra
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def import_weights(
 
     files, options = _sorted_out(words)
     refuse_unwritable(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds other files; choose another --out")
+    refuse_filled(out)
     spec = None if classes is None else _label_spec(classes)
     if not init:
         imported = importing.import_weights(files, to, options, spec)

@@ -64,3 +64,9 @@ def refuse_unwritable(folder: Path) -> None:
         raise InputError(f"{there}: a file, but --out {folder} needs a folder there; choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{there}: must not be written to; choose another --out, or change the folder's permissions")
+
+
+def refuse_filled(folder: Path, *, but: str = "") -> None:
+    """Raise `InputError` if `folder` holds anything, a file called `but` left out: what is there is not written over."""
+    if folder.is_dir() and any(path.name != but for path in folder.iterdir()):
+        raise InputError(f"{folder}: holds other files; choose another --out")

@@ -22,6 +22,7 @@ from pixelwise.cli.options import (
     SbdOption,
     announce_layout,
     open_announced,
+    refuse_filled,
     refuse_unwritable,
 )
 from pixelwise.cli.watching import Watcher, closed
@@ -220,12 +221,11 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
 
 def _refuse_taken(folder: Path) -> None:
     refuse_unwritable(folder)
-    if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):  # which a killed start leaves
-        if (folder / "recipe.yaml").is_file():
-            raise InputError(
-                f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
-            )
-        raise InputError(f"{folder}: holds other files; choose another --out")
+    if (folder / "recipe.yaml").is_file():
+        raise InputError(
+            f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
+        )
+    refuse_filled(folder, but=".lock")  # which a killed start leaves
 
 
 @contextmanager
