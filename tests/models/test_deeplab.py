@@ -152,6 +152,13 @@ def test_rates_that_are_none_are_refused(refuses: Refuses) -> None:
         create_model("deeplab_vgg16", 2, width=1 / 16, rates=[3])
 
 
+def test_images_become_bgr_less_the_releases_mean() -> None:
+    network = lively("deeplab_largefov_vgg16")
+    assert network.fill == (122.675, 116.669, 104.008)
+    image = torch.tensor([123.675, 118.669, 107.008]).view(1, 3, 1, 1)
+    torch.testing.assert_close(network.normalise(image).flatten(), torch.tensor([3.0, 2.0, 1.0]), rtol=0, atol=1e-4)
+
+
 # Scores against a plain second writing of the released definitions: everything typed in.
 
 POOLS = {

@@ -22,8 +22,8 @@ from pixelwise.models.backbones.resnet import ResNet
 from pixelwise.models.backbones.vgg import CLASSIFIER_CHANNELS, VGG, Stage
 from pixelwise.models.decoders.atrous import AtrousDecoder, field_of_view, score, side_branch
 from pixelwise.models.layers import grid_through, scaled
-from pixelwise.models.network import Network, Normalise
-from pixelwise.models.published.fcn import lite0_normalise
+from pixelwise.models.network import Network
+from pixelwise.models.published.fcn import caffe_normalise, lite0_normalise
 
 MEAN = (122.675, 116.669, 104.008)
 """The mean pixel in RGB order. Source: `mean_value` in the released train.prototxt of v1 and v2."""
@@ -71,7 +71,7 @@ def _vgg16(
     view = partial(field_of_view, channels, classes, hidden=scaled(hidden, width), kernel=kernel, pool=pool5a)
     decoder = AtrousDecoder(classes, [view(rate=rate) for rate in rates], trunk.grids)
     fewest = max(stage.pool - 2 * stage.pool_padding for stage in stages)  # cells that a pool must have to look at
-    return Network(_normalise(), trunk, decoder, SizeRule(minimum=fewest))
+    return Network(caffe_normalise(mean=MEAN), trunk, decoder, SizeRule(minimum=fewest))
 
 
 def _msc_largefov_vgg16(classes: int, *, pool5a: bool = True, width: float = 1.0) -> Network:
@@ -88,7 +88,7 @@ def _msc_largefov_vgg16(classes: int, *, pool5a: bool = True, width: float = 1.0
     hidden = scaled(FC6_CHANNELS, width)
     branches.append(field_of_view(trunk.channels[-1], classes, hidden=hidden, rate=LARGEFOV[0], pool=pool5a))
     decoder = AtrousDecoder(classes, branches, trunk.grids, reads=range(len(branches)))
-    return Network(_normalise(), trunk, decoder, SizeRule(multiple=stride, offset=1))
+    return Network(caffe_normalise(mean=MEAN), trunk, decoder, SizeRule(multiple=stride, offset=1))
 
 
 def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True, width: float = 1.0) -> Network:
@@ -96,7 +96,7 @@ def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True,
     trunk = ResNet(width=width, frozen_norms=frozen_norms)
     # No hidden layers: a branch is one 3x3. Source: v2's deploy.prototxt
     branches = [nn.Sequential(score(trunk.channels[-1], classes, kernel=3, rate=rate)) for rate in rates]
-    return Network(_normalise(), trunk, AtrousDecoder(classes, branches, trunk.grids))
+    return Network(caffe_normalise(mean=MEAN), trunk, AtrousDecoder(classes, branches, trunk.grids))
 
 
 def _lite0(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
@@ -140,10 +140,6 @@ def _at_half_the_stride(trunk: EfficientNetLite) -> EfficientNetLite:
 def _refuse_nonsense(rates: Sequence[int]) -> None:
     if not isinstance(rates, Sequence) or not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise InputError(f"rates are whole numbers above 0, one a branch, got {rates!r}: try {list(ASPP_L)}")
-
-
-def _normalise() -> Normalise:
-    return Normalise(MEAN, (1.0, 1.0, 1.0), bgr=True)
 
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
