@@ -55,7 +55,12 @@ class EfficientNetLite(nn.Module):
     """
 
     def __init__(
-        self, stages: tuple[Stage, ...] = LITE0_STAGES, *, width: float = 1.0, output_stride: int = 32
+        self,
+        stages: tuple[Stage, ...] = LITE0_STAGES,
+        *,
+        width: float = 1.0,
+        output_stride: int = 32,
+        head: bool = False,
     ) -> None:
         super().__init__()
         strides = tuple(stride for stride in STRIDES if stride <= output_stride)
@@ -82,6 +87,9 @@ class EfficientNetLite(nn.Module):
         self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in strides)
         self.grids = tuple(grids[cut] for cut in self.cuts)
         self.channels = tuple(stages[cut].channels for cut in self.cuts)
+        self.head = HeadFeatures(channels, scaled(HEAD_CHANNELS, width)) if head else None
+        if self.head is not None:
+            self.grids, self.channels = (*self.grids, grid), (*self.channels, self.head.channels)
 
     def forward(self, images: Tensor) -> Features:
         """Normalised images `(N, 3, H, W)` -> the maps, each `ceil(side / stride)` cells wide."""
@@ -91,6 +99,8 @@ class EfficientNetLite(nn.Module):
             x = stage(x)
             if index in self.cuts:
                 maps.append(x)
+        if self.head is not None:
+            maps.append(self.head(x))
         return Features(tuple(maps))
 
 
@@ -124,17 +134,17 @@ class InvertedBottleneck(nn.Module):
         return after
 
 
-class ClassificationHead(nn.Module):
-    """The coarsest map -> 1,000 ImageNet scores: not used in segmentation, but it shows that the weights are right."""
+class HeadFeatures(nn.Module):
+    """The coarsest map -> the features that ImageNet's classes are told from, on the same cells."""
 
-    def __init__(self, channels: int = LITE0_STAGES[-1].channels, classes: int = 1000) -> None:
+    def __init__(self, channels: int, features: int = HEAD_CHANNELS) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(channels, HEAD_CHANNELS, 1, bias=False), _norm(HEAD_CHANNELS), nn.ReLU6())
-        self.classes = nn.Linear(HEAD_CHANNELS, classes)
+        self.channels = features
+        self.layers = nn.Sequential(nn.Conv2d(channels, features, 1, bias=False), _norm(features), nn.ReLU6())
 
-    def forward(self, features: Features) -> Tensor:
-        """Features -> logits `(N, classes)`."""
-        return self.classes(self.layers(features.maps[-1]).mean((2, 3)))
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, h, w)` -> `(N, features, h, w)`."""
+        return self.layers(x)
 
 
 def context_head(channels: int, hidden: int = 256) -> nn.Sequential:

@@ -21,7 +21,7 @@ from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.resnet import ResNet
 from pixelwise.models.backbones.vgg import CLASSIFIER_CHANNELS, VGG, Stage
 from pixelwise.models.decoders.atrous import AtrousDecoder, field_of_view, score, side_branch
-from pixelwise.models.layers import scaled
+from pixelwise.models.layers import ImageMean, scaled
 from pixelwise.models.network import Network
 from pixelwise.models.published.fcn import caffe_normalise, lite0_normalise
 
@@ -100,18 +100,43 @@ def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True,
 
 
 def _lite0(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
+    trunk = EfficientNetLite(width=width, output_stride=16)
+    return Network(
+        lite0_normalise(), trunk, AtrousDecoder(classes, _lite0_views(trunk, -1, classes, rates, width), trunk.grids)
+    )
+
+
+def _lite0_8s(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
+    """Ours: ASPP's scores, and what a classifier knows, refined at stride 8 as FCN-8s' are.
+
+    Beside the fields of view, two branches read the features that the trunk told ImageNet's classes from: one at each
+    cell, one their mean over the image, for what a thing is shows in its parts and around it. A last one reads the map of
+    stride 8, for where it ends.
+    """
+    trunk = EfficientNetLite(width=width, output_stride=16, head=True)
+    fine, deep, told = range(3)
+    views = _lite0_views(trunk, deep, classes, rates, width)
+    there = nn.Sequential(nn.Dropout2d(0.2), score(trunk.channels[told], classes))
+    anywhere = nn.Sequential(ImageMean(), nn.Dropout2d(0.2), score(trunk.channels[told], classes))
+    hidden = scaled(64, width)
+    edges = nn.Sequential(
+        nn.Conv2d(trunk.channels[fine], hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True),
+        score(hidden, classes),
+    )  # fmt: skip
+    reads = (*[deep] * len(views), told, told, fine)
+    decoder = AtrousDecoder(classes, [*views, there, anywhere, edges], trunk.grids, reads=reads)
+    return Network(lite0_normalise(), trunk, decoder)
+
+
+def _lite0_views(
+    trunk: EfficientNetLite, read: int, classes: int, rates: Sequence[int], width: float
+) -> list[nn.Sequential]:
     """The same fields of view in pixels on a trunk of stride 16, with fewer channels, and norms in place of much dropout."""
     _refuse_nonsense(rates)
-    trunk = EfficientNetLite(width=width, output_stride=16)
-    cells = [max(1, round(rate * RATES_STRIDE / trunk.grids[-1].scale)) for rate in rates]
-    branches = [
-        field_of_view(
-            trunk.channels[-1], classes, hidden=scaled(256, width), rate=rate, norm=nn.BatchNorm2d, dropout=0.1
-        )
-        for rate in cells
-    ]
-    decoder = AtrousDecoder(classes, branches, trunk.grids)
-    return Network(lite0_normalise(), trunk, decoder)
+    channels, stride, hidden = trunk.channels[read], trunk.grids[read].scale, scaled(256, width)
+    cells = [max(1, round(rate * RATES_STRIDE / stride)) for rate in rates]
+    view = partial(field_of_view, channels, classes, hidden=hidden, norm=nn.BatchNorm2d, dropout=0.1)
+    return [view(rate=rate) for rate in cells]
 
 
 def _refuse_nonsense(rates: Sequence[int]) -> None:
@@ -130,4 +155,5 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "deeplab_aspp_resnet101": partial(_resnet101, rates=ASPP_L),
     "deeplab_largefov_lite0": partial(_lite0, rates=LARGEFOV),
     "deeplab_aspp_lite0": partial(_lite0, rates=ASPP_L),
+    "deeplab8s_lite0": partial(_lite0_8s, rates=ASPP_L),
 }
