@@ -50,21 +50,26 @@ def _first_speaks() -> Iterator[None]:
 
 
 @contextmanager
-def _terminated_like_ctrl_c() -> Iterator[None]:
-    """Inside, SIGTERM interrupts as Ctrl-C does, so that a start is tidied up too; a training takes both over."""
+def interrupted_by(*signals: signal.Signals, after_asking: int = 0) -> Iterator[Callable[[], bool]]:
+    """Inside, these signals interrupt as Ctrl-C does; the first `after_asking` of them only make the given callable true."""
+    asked = 0
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > after_asking:
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, ask) for number in signals}
     try:
-        yield
+        yield lambda: asked > 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @_first_speaks()
-@_terminated_like_ctrl_c()
+@interrupted_by(signal.SIGTERM)  # so that a start is tidied up too; a training takes both signals over
 def train(
     data: DataArgument,
     overrides: Annotated[
@@ -169,7 +174,8 @@ def _run(planned: Plan, folder: RunFolder, *, resume: bool, tensorboard: bool) -
         file=sys.stderr,
     )
     board = Board(folder.path / "tensorboard", planned.label_spec) if tensorboard and _leads() else None
-    with progress("training", recipe.steps) as advance, stopping_on_signals() as stop, closed(board):
+    stopping = interrupted_by(signal.SIGINT, signal.SIGTERM, after_asking=1)  # the first saves and leaves
+    with progress("training", recipe.steps) as advance, stopping as stop, closed(board):
         watcher = Watcher(advance, images_a_step, board)
         position = run(
             planned,
@@ -198,25 +204,6 @@ def _draw(folder: RunFolder) -> None:
         print(f"{page}: not drawn: {error}", file=sys.stderr)
     else:
         print(f"curves: {page}", file=sys.stderr)
-
-
-@contextmanager
-def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGINT and SIGTERM only make the given callable true; a second one breaks off at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _refuse_taken(folder: Path) -> None:
