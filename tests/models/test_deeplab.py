@@ -37,7 +37,7 @@ def lively(name: str, **options: Any) -> Network:
 
 def cells(network: Network, side: int) -> int:
     """How many cells the coarse scores of a square image have a side."""
-    scores = network.eval().outputs(torch.zeros(1, 3, side, side, device="meta")).scores[MAIN]
+    scores = network.outputs(torch.zeros(1, 3, side, side, device="meta")).scores[MAIN]
     assert scores.shape[-2] == scores.shape[-1]
     return scores.shape[-1]
 
@@ -120,7 +120,7 @@ def test_only_v1_has_the_average_pool() -> None:
 
 @pytest.mark.parametrize("name", list_models("deeplab_*"))
 def test_the_smallest_image(name: str) -> None:
-    network = full_size(name).eval()
+    network = full_size(name)
     smallest = 2 if name in ("deeplab_vgg16", "deeplab_7x7_vgg16") else 1  # their pool4 needs two cells
     assert network.sizes.padded((1, 1)) == (smallest, smallest)
     for size in [(smallest, smallest), (smallest, 17), (9, smallest)]:
