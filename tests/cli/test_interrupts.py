@@ -1,10 +1,17 @@
 """Interrupted: one line, exit code 130, and either a way to go on or nothing left."""
 
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
+from tests.cli.conftest import FAST, tree
 
 from pixelwise.cli.train import interrupted_by
+from pixelwise.inference.predictors import WholeImage
+from pixelwise.training import loop
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
@@ -40,3 +47,59 @@ def test_a_training_gives_the_signals_back_to_its_start():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert [signal.getsignal(number) for number in BOTH] == before
+
+
+# Verbs.
+
+
+def test_interrupting_before_anything_is_saved_leaves_nothing(pixelwise, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "learn", _interrupt)
+    before = tree(tmp_path)
+    answer = pixelwise("train", data, *FAST, "--out", tmp_path / "run")
+    assert answer.code == 130
+    assert answer.err.splitlines()[-1] == "pixelwise: interrupted; nothing was saved yet"
+    assert tree(tmp_path) == before
+
+
+def test_interrupting_later_says_how_to_go_on(pixelwise, data, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    learn, steps = loop.learn, iter(range(2))
+
+    def learn_twice(*arguments):
+        return _interrupt() if next(steps, None) is None else learn(*arguments)
+
+    monkeypatch.setattr(loop, "learn", learn_twice)
+    answer = pixelwise("train", data, *FAST, "steps=4", "save_every=2", "--out", run)
+    assert answer.code == 130
+    assert f"pixelwise: interrupted; go on with  --resume {run}" in answer.err.splitlines()[-1]
+    monkeypatch.setattr(loop, "learn", learn)
+    assert pixelwise("train", data, "--resume", run).out == f"{run / 'model'}\n"
+
+
+def test_interrupting_another_verb_is_one_line(pixelwise, model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(WholeImage, "__call__", _interrupt)
+    answer = pixelwise("predict", model, data / "images", "--out", tmp_path / "masks")
+    assert (answer.code, answer.err) == (130, "pixelwise: interrupted\n")
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_real_interrupt_with_worker_processes_leaves_no_traceback(data, tmp_path):
+    run = tmp_path / "run"
+    words = ("train", data, *FAST, "steps=100000", "save_every=2", "workers=1", "--out", run)
+    command = [sys.executable, "-m", "pixelwise", *map(str, words)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        until = time.monotonic() + 120
+        while not list(run.glob("states/step-*")) and time.monotonic() < until:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of the group
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert f"--resume {run}" in errors.splitlines()[-1]

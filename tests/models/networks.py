@@ -25,6 +25,14 @@ def narrow(name: str, classes: int = CLASSES, *, seed: int = 0, **options: Any) 
     return network
 
 
+def lively(name: str, **options: Any) -> Network:
+    """A narrow network with an `AtrousDecoder`, all of whose branches have their say."""
+    network = narrow(name, **options)
+    for parameter in network.decoder.branches.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return network
+
+
 def full_size(name: str, classes: int = 21, **options: Any) -> Network:
     """The whole network in evaluation mode, without memory for its weights: shapes and counts only."""
     with torch.device("meta"):
