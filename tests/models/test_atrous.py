@@ -14,6 +14,7 @@ from pixelwise.labels import MAIN
 from pixelwise.models.decoders.atrous import AtrousDecoder, score
 from pixelwise.models.layers import grid_through
 from pixelwise.models.network import Features, Outputs
+from pixelwise.models.published import create_model
 
 
 @pytest.mark.parametrize("grid", [Grid(8, 0), Grid(8, 0.5), Grid(4, 1.5)])
@@ -35,9 +36,41 @@ def test_any_side_is_enlarged_as_a_loop_over_pixels_does(grid: Grid, size: tuple
     np.testing.assert_allclose(made[0, 0].numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_branches_that_do_not_meet_are_a_defect() -> None:
-    with pytest.raises(AssertionError, match="different grids"):
-        AtrousDecoder(1, [nn.Sequential(score(1, 1)) for _ in range(2)], [Grid(4), Grid(8)], reads=[0, 1])
+def test_cells_of_one_size_that_do_not_meet_are_a_defect() -> None:
+    with pytest.raises(AssertionError, match="on one grid"):
+        AtrousDecoder(1, [nn.Sequential(score(1, 1)) for _ in range(2)], [Grid(8), Grid(8, 0.5)], reads=[0, 1])
+
+
+def test_coarser_branches_are_enlarged_to_where_their_cells_lie() -> None:
+    fine, coarse = Grid(8, shift=7, field=3), Grid(16, shift=15, field=90)  # cell 0 of the coarse is cell 1 of the fine
+    decoder = AtrousDecoder(
+        1, [nn.Sequential(nn.Conv2d(1, 1, 1, bias=False)) for _ in range(3)], [fine, coarse], reads=[1, 0, 1]
+    )
+    for branch, weight in zip(decoder.branches, (1.0, 100.0, 1.0), strict=True):
+        nn.init.constant_(branch[0].weight, weight)
+    ramp = torch.tensor([10.0, 20.0, 40.0]).view(1, 1, 1, 3)
+    outputs = decoder(Features((torch.ones(1, 1, 1, 6), ramp)))
+    assert outputs.scores[MAIN].flatten().tolist() == [100 + 2 * x for x in (10, 10, 15, 20, 30, 40)]
+    assert outputs.grids[MAIN] == fine
+    assert decoder.grid.field == 90
+    at_centres = decoder.upsample(outputs, (8, 48))[MAIN][0, 0, 7, 7::8]
+    assert torch.equal(at_centres, outputs.scores[MAIN].flatten())
+
+
+def test_a_place_is_seen_from_another_grid() -> None:
+    assert Grid(16, 15).seen_from(Grid(8, 7)) == Grid(2, 1)
+    assert Grid(8, 3).seen_from(IMAGE_GRID) == Grid(8, 3)
+
+
+@torch.inference_mode()
+def test_what_the_image_shows_is_told_at_every_cell_alike() -> None:
+    network = create_model("deeplab8s_lite0", 3, width=1 / 16).eval()
+    anywhere = network.decoder.branches[5]
+    told = torch.randn((2, network.backbone.channels[2], 4, 5), generator=torch.Generator().manual_seed(0))
+    scores = anywhere(told)
+    assert scores.shape == (2, 3, 4, 5)
+    assert scores.std() > 0
+    torch.testing.assert_close(scores, anywhere(told.mean((2, 3), keepdim=True)).expand(2, 3, 4, 5))
 
 
 def test_maps_of_a_trunk_go_to_the_branches_that_read_them() -> None:
