@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pixelwise.errors import InputError
     from pixelwise.evaluation.confusion import ConfusionMatrix
     from pixelwise.evaluation.evaluate import evaluate
-    from pixelwise.inference.model import Model, Segmentation, load
+    from pixelwise.inference.loading import load
+    from pixelwise.inference.model import Model, Segmentation
     from pixelwise.labels import LabelSpec
     from pixelwise.models.published import create_model, list_models
 
@@ -39,7 +40,7 @@ _HOMES = {
     "list_models": "pixelwise.models.published",
     "Model": "pixelwise.inference.model",
     "Segmentation": "pixelwise.inference.model",
-    "load": "pixelwise.inference.model",
+    "load": "pixelwise.inference.loading",
     "ConfusionMatrix": "pixelwise.evaluation.confusion",
     "evaluate": "pixelwise.evaluation.evaluate",
 }

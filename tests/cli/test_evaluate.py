@@ -8,7 +8,7 @@ from PIL import Image
 
 from pixelwise.data.shapes import CLASSES, Shapes
 from pixelwise.evaluation.evaluate import evaluate
-from pixelwise.inference.model import load
+from pixelwise.inference.loading import load
 
 
 def test_the_json_is_the_measures_and_nothing_else(pixelwise, model, data):

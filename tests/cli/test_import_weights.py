@@ -17,7 +17,7 @@ from tests.weights.caffe_networks import fcn_vgg16
 from tests.weights.exports import as_layers, build, write_caffemodel
 
 from pixelwise.data.voc import VOC_CLASSES
-from pixelwise.inference.model import load
+from pixelwise.inference.loading import load
 from pixelwise.labels import LabelSpec, write_classes
 from pixelwise.weights.checkpoint import load_checkpoint
 

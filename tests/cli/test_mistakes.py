@@ -50,7 +50,10 @@ TYPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("predict", "MODEL", "DATA/images", "--out", "RUN", "--device", "tpu9"),
         ("device 'tpu9' cannot be used here", "use cpu"),
     ),
-    "model": (("predict", "DATA", "DATA/images", "--out", "RUN"), ("data: no model in it (no config.json)",)),
+    "model": (
+        ("predict", "DATA", "DATA/images", "--out", "RUN"),
+        ("data: no model in it (no config.json, no system.yaml)",),
+    ),
     "model's path": (("evaluate", "a/model", "DATA"), ("a/model: no such model directory",)),
     "out a file": (
         ("predict", "MODEL", "DATA/images", "--out", "DATA/classes.txt"),

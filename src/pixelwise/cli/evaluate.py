@@ -41,7 +41,7 @@ def evaluate(
     """
     from pixelwise.evaluation.evaluate import evaluate as evaluate_on
     from pixelwise.evaluation.evaluate import match_classes
-    from pixelwise.inference.model import find_model, load
+    from pixelwise.inference.loading import find_model, load
 
     find_model(model)  # before the data is read
     opened = open_announced(data, split, announce_layout(data, layout), sbd)

@@ -106,7 +106,7 @@ def train(
     """
     _refuse_uninstalled(tensorboard)
     from pixelwise.data.layouts import splits_of
-    from pixelwise.inference.model import find_model
+    from pixelwise.inference.loading import find_model
     from pixelwise.training.folder import RunFolder
     from pixelwise.training.plan import plan
 
