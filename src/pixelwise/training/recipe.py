@@ -74,7 +74,9 @@ class Recipe(BaseModel):
     precision: Annotated[
         Literal["no", "bf16", "fp16"], BeforeValidator(lambda value: "no" if value is False else value)
     ] = Field("bf16", description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false)")
-    stored: Literal["float32", "float16"] = Field("float32", description="number type of the finished model's file")
+    stored: Literal["float32", "float16", "int8"] = Field(
+        "float32", description="float32, float16 or int8: number type of the finished model's file"
+    )
     terms: str = Field("", description="under which the finished model may be used; a sentence that travels with it")
     seed: int = Field(0, description="of everything random; the same seed gives the same run")
     workers: int = Field(1, ge=0, description="processes that prepare batches")
