@@ -50,12 +50,19 @@ def test_what_one_part_did_not_count_is_not_counted() -> None:
 
 
 def test_json_gives_it_back() -> None:
-    one = Evaluation.merged([image("a", 1, thorough=True), image("b", 2, thorough=True)]).stating(
-        model="m", split="val"
-    )
+    whole = Evaluation.merged([image("a", 1, thorough=True), image("b", 2, thorough=True)])
+    one = replace(whole, facts={"model": "m", "split": "val"})
     assert_same(Evaluation.from_json(json.loads(json.dumps(one.to_json()))), one)
     plain = replace(image("c"), head="geometry")
     assert_same(Evaluation.from_json(json.loads(json.dumps(plain.to_json()))), plain)
+
+
+def test_parts_of_several_processes_are_put_in_the_order_of_one() -> None:
+    names = ("a", "b", "c")
+    one, *parts = (
+        Evaluation.merged([image(name, ord(name), thorough=True) for name in some]) for some in (names, "ac", "b")
+    )
+    assert_same(Evaluation.merged(parts).in_order(names), one)
 
 
 def test_what_does_not_belong_together_is_not_added(refuses: Refuses) -> None:

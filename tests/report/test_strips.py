@@ -38,7 +38,8 @@ def looked(truth, **predicted) -> Looked:
     return Looked("picture", image, truth, {name: np.array(labels, np.uint8) for name, labels in predicted.items()})
 
 
-def test_errors_are_vermilion_what_is_right_is_grey_and_what_is_ignored_is_white():
+def test_errors_have_a_colour_of_their_own_what_is_right_is_grey_and_what_is_ignored_is_white():
+    assert "#{:02x}{:02x}{:02x}".format(*ERROR) not in OKABE_ITO
     truth, predicted = np.array([[0, 1, IGNORE, IGNORE]], np.uint8), np.array([[0, 0, 0, 1]], np.uint8)
     ((right, wrong, *ignored),) = error_map(GREY[:1, :4], truth, predicted).tolist()
     assert right[0] == right[1] == right[2] > 150

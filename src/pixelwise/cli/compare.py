@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelwise.cli.display import progress
-from pixelwise.cli.evaluate import AbsentOption, ClassesOption, ForegroundOption, ReportOption
+from pixelwise.cli.evaluate import ReportOption
+from pixelwise.cli.means import AbsentOption, ClassesOption, ForegroundOption, chosen_classes, refuse_options
 from pixelwise.cli.options import (
     DataArgument,
     DeviceOption,
@@ -60,6 +61,7 @@ def compare(
     ignored and listed.
     """
     names = _names(models)
+    refuse_options(absent, classes, foreground)
     if report is not None:
         from pixelwise.report.folder import refuse_taken
 
@@ -78,7 +80,7 @@ def compare(
     matched = match_classes(opened, spec.names)
     if matched.ignored:
         print(f"ignored, unknown to the models: {', '.join(matched.ignored)}", file=sys.stderr)
-    chosen = _chosen(spec, classes, foreground, absent)
+    chosen = chosen_classes(matched, classes, foreground)
     answers = {name: _in_order(source, spec) for name, source in sources.items()}
     facts = {"data": data, "split": split, "ignored classes": list(matched.ignored)}
     judged = []
@@ -106,18 +108,6 @@ def _counted(
         return evaluate(
             answers, data, thorough=thorough, facts={"model": name, **facts}, progress=lambda done, _: advance(done, "")
         )
-
-
-def _chosen(spec: LabelSpec, classes: str | None, foreground: bool, absent: str) -> Sequence[str] | None:
-    """The names of the classes that the means are over, None for all; unknown words are refused before any counting."""
-    from pixelwise.evaluation.evaluation import Evaluation
-
-    if classes is not None and foreground:
-        raise InputError("--classes and --foreground both say what the means are over: give one of the two")
-    nothing = Evaluation.of_none(spec.names)
-    chosen = [name.strip() for name in classes.split(",")] if classes else nothing.foreground if foreground else None
-    nothing.measures(chosen, absent)
-    return chosen
 
 
 def text(judged: Sequence[Judged], found: Sequence[Difference]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelwise.cli.display import Pace, progress
+from pixelwise.cli.means import AbsentOption, ClassesOption, ForegroundOption, chosen_classes, refuse_options
 from pixelwise.cli.measured import record, table
 from pixelwise.cli.options import (
     DataArgument,
@@ -24,23 +25,14 @@ from pixelwise.cli.options import (
     open_announced,
     refuse_unwritable,
 )
+from pixelwise.cli.processes import Processes, first_speaks, leads
 from pixelwise.cli.sources import Source, open_source, refuse_no_source
-from pixelwise.errors import InputError, unknown_name
+from pixelwise.errors import InputError
 
 if TYPE_CHECKING:
     from pixelwise.evaluation.evaluate import Matched
     from pixelwise.evaluation.evaluation import Evaluation
 
-ClassesOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A,B,...", help="Take the means over these classes; to predict one of the others stays wrong."
-    ),
-]
-ForegroundOption = Annotated[bool, typer.Option("--foreground", help="Take the means over all but 'background'.")]
-AbsentOption = Annotated[
-    str, typer.Option(metavar="RULE", help="What absent classes do to the means: present, truth, zero or one.")
-]
 FewerOption = Annotated[
     bool, typer.Option("--fewer-classes", help="Go on where the data lack classes of the model; they are in no mean.")
 ]
@@ -58,6 +50,7 @@ PredictionsOption = Annotated[
 ]
 
 
+@first_speaks()
 def evaluate(
     model: SourceArgument,
     data: DataArgument,
@@ -82,13 +75,14 @@ def evaluate(
     from pixelwise.evaluation.evaluate import match_classes
     from pixelwise.report.judged import Judged
 
-    _refuse_options(absent, classes, foreground)
+    refuse_options(absent, classes, foreground)
     refuse_no_source(model)  # before the data is read
     _refuse_folders(report, keep, predictions)
     opened = open_announced(data, split, announce_layout(data, layout), sbd)
-    source = open_source(model, device)
+    processes = Processes()
+    source = open_source(model, device or processes.device)
     matched = match_classes(opened, source.label_spec.names, fewer=fewer_classes)
-    chosen = _chosen(matched, classes, foreground)
+    chosen = chosen_classes(matched, classes, foreground)
     facts = {
         "model": model,
         **({"weights": source.weights} if source.weights else {}),
@@ -97,7 +91,9 @@ def evaluate(
         "ignored classes": list(_said("ignored, unknown to the model", matched.ignored)),
         "lacking classes": list(_said("in no mean, the data do not have them", matched.lacking)),
     }
-    evaluation = _counted(source, matched, facts, thorough or report is not None, keep, predictions)
+    evaluation = _counted(source, matched, processes, facts, thorough or report is not None, keep, predictions)
+    if not leads():
+        return
     judged = Judged.of(Path(model).resolve().name, evaluation, chosen, absent)
     if not judged.measures.pixels:
         raise InputError(f"{data}: no labelled pixel of the model's classes in split '{split}': nothing to measure by")
@@ -110,15 +106,6 @@ def evaluate(
     print(json.dumps(record(judged, chosen)) if as_json else table(judged, chosen))
 
 
-def _refuse_options(absent: str, classes: str | None, foreground: bool) -> None:
-    from pixelwise.evaluation.confusion import ABSENT_RULES
-
-    if absent not in ABSENT_RULES:
-        raise unknown_name("rule for absent classes", absent, ABSENT_RULES)
-    if classes is not None and foreground:
-        raise InputError("--classes and --foreground both say what the means are over: give one of the two")
-
-
 def _refuse_folders(report: Path | None, keep: Path | None, predictions: Path | None) -> None:
     if report is not None:
         from pixelwise.report.folder import refuse_taken
@@ -127,19 +114,6 @@ def _refuse_folders(report: Path | None, keep: Path | None, predictions: Path | 
     for option, folder in (("--keep", keep), ("--predictions", predictions)):
         if folder is not None:
             refuse_unwritable(folder, option)
-
-
-def _chosen(matched: Matched, classes: str | None, foreground: bool) -> tuple[str, ...]:
-    """The names of the classes that the means are over."""
-    if classes is None:
-        if foreground and "background" not in matched.shared:
-            raise InputError("--foreground leaves the class 'background' out, and there is none: leave the option out")
-        return tuple(name for name in matched.shared if not (foreground and name == "background"))
-    names = [name.strip() for name in classes.split(",")]
-    for name in names:
-        if name not in matched.shared:
-            raise unknown_name("class", name, matched.shared)
-    return tuple(name for name in matched.shared if name in names)
 
 
 def _said(what: str, names: Sequence[str]) -> Sequence[str]:
@@ -151,31 +125,43 @@ def _said(what: str, names: Sequence[str]) -> Sequence[str]:
 def _counted(
     source: Source,
     matched: Matched,
+    processes: Processes,
     facts: Mapping[str, Any],
     thorough: bool,
     keep: Path | None,
     predictions: Path | None,
 ) -> Evaluation:
+    """Count what is this process's part, and add up what all have counted."""
     from pixelwise.evaluation.answers import Predictions
     from pixelwise.evaluation.evaluate import evaluate as evaluate_on
+    from pixelwise.evaluation.evaluation import Evaluation
 
     if isinstance(source.answers, Predictions):
         if keep is not None or predictions is not None:
             raise InputError("--keep and --predictions go with a model, and these are predictions: leave them out")
         source.answers.refuse_missing(matched.data.names, facts["split"])
     save = None if predictions is None else Predictions.begin(predictions, source.label_spec)
-    pace = Pace()
-    with progress("evaluating", len(matched.data)) as advance:
+    pace, part, parts = Pace(), processes.part, processes.parts
+    with progress("evaluating", len(matched.data.names[part::parts])) as advance:
 
         def told(done: int, _: int) -> None:
             speed = pace.steps_per_second(done, time.monotonic())
             advance(done, "" if speed is None else f"{speed:.1f} images/s")
 
         try:
-            return evaluate_on(
-                source.answers, matched.data, thorough=thorough, keep=keep, save=save, facts=facts, progress=told
+            counted = evaluate_on(
+                source.answers,
+                matched.data,
+                thorough=thorough,
+                part=part,
+                parts=parts,
+                keep=keep,
+                save=save,
+                facts=facts,
+                progress=told,
             )
         except KeyboardInterrupt:
             if keep is None:
                 raise
             raise KeyboardInterrupt(f"what is done is kept in {keep}, the same command goes on") from None
+    return Evaluation.merged(processes.gathered(counted)).in_order(matched.data.names)

@@ -14,8 +14,6 @@ MEANS = {
     "pixel_accuracy": "pixel accuracy",
     "frequency_weighted_iou": "frequency weighted IoU",
 }
-BANDS = (2, 10)
-"""Widths, in pixels, of the bands around boundaries that are printed."""
 
 
 def record(judged: Judged, chosen: Sequence[str]) -> dict[str, Any]:
@@ -37,19 +35,18 @@ def record(judged: Judged, chosen: Sequence[str]) -> dict[str, Any]:
 def table(judged: Judged, chosen: Sequence[str]) -> str:
     """The measures as text: a line a class, then the means with what they mean."""
     evaluation, measures = judged.evaluation, judged.measures
-    of_images = "mean of the images' IoUs"
-    wide = max(len(name) for name in (*evaluation.classes, of_images))
-    lines = [f"{'class':{wide}}    IoU  accuracy  precision"]
+    rows = [("class", "  IoU  accuracy  precision")]
     for name, *values in zip(evaluation.classes, measures.iou, measures.accuracy, measures.precision, strict=True):
-        lines.append(f"{name:{wide}}  {_percent(values[0])}     {_percent(values[1])}      {_percent(values[2])}")
-    lines.append("")
+        rows.append((name, f"{_percent(values[0])}     {_percent(values[1])}      {_percent(values[2])}"))
+    rows.append(("", ""))
     for name, words in MEANS.items():
         one = judged.intervals[name]
-        between = "" if one.low != one.low else f"  {one.low:.4f} to {one.high:.4f}"
-        lines.append(f"{words:{wide}}  {one.value:.4f}{between}")
+        rows.append((words, f"{one.value:.4f}" + ("" if one.low != one.low else f"  {one.low:.4f} to {one.high:.4f}")))
     own = evaluation.mean_of_image_ious(chosen, measures.absent)
-    lines.append(f"{of_images:{wide}}  {own or 0:.4f}  each image by itself: this is not the mean IoU")
-    lines += [*_thorough_lines(judged, wide), "", judged.counted_over]
+    rows.append(("mean of the images' IoUs", f"{own or 0:.4f}  each image by itself: this is not the mean IoU"))
+    rows += _thorough_rows(judged)
+    wide = max(len(words) for words, _ in rows)
+    lines = [*(f"{words:{wide}}  {numbers}".rstrip() for words, numbers in rows), "", judged.counted_over]
     if len(evaluation.images) > 1:
         lines.append(f"Ranges are {judged.intervals['mean_iou'].level:.0%} intervals over the choice of images.")
     count = f"{len(evaluation.images):,} image{'s' if len(evaluation.images) != 1 else ''}"
@@ -57,22 +54,23 @@ def table(judged: Judged, chosen: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _thorough_lines(judged: Judged, wide: int) -> list[str]:
-    lines = []
+def _thorough_rows(judged: Judged) -> list[tuple[str, str]]:
+    from pixelwise.report.strips import BANDS
+
+    rows = []
     if (trimap := judged.trimap) is not None:
         for width in BANDS:
-            words = f"within {width} px of boundaries"
-            value = trimap.mean_iou[width - 1]
-            lines.append(f"{words:{wide}}  {value:.4f}  mean IoU; pixel accuracy {trimap.accuracy[width - 1]:.4f}")
+            value, accuracy = trimap.mean_iou[width - 1], trimap.accuracy[width - 1]
+            rows.append((f"within {width} px of boundaries", f"{value:.4f}  mean IoU; pixel accuracy {accuracy:.4f}"))
     if (boundary := judged.boundary) is not None:
-        lines.append(f"{'mean boundary F1':{wide}}  {boundary.mean_f1:.4f}")
+        rows.append(("mean boundary F1", f"{boundary.mean_f1:.4f}"))
     if (calibration := judged.calibration) is not None:
-        lines.append(f"{'calibration error (ECE)':{wide}}  {calibration.ece:.4f}")
+        rows.append(("calibration error (ECE)", f"{calibration.ece:.4f}"))
     if (sizes := judged.sizes) is not None:
         for (low, below), objects, accuracy in zip(sizes.bounds, sizes.objects, sizes.accuracy, strict=True):
             side = f"sides from {low:.0f} px" if below == float("inf") else f"sides from {low:.0f} to {below:.0f} px"
-            lines.append(f"{side:{wide}}  {_percent(accuracy)}  % of the pixels of {objects:,} objects met")
-    return lines
+            rows.append((side, f"{_percent(accuracy)}  % of the pixels of {objects:,} objects met"))
+    return rows
 
 
 def _percent(value: float) -> str:

@@ -75,15 +75,12 @@ def difference(
             f"models are compared over the same classes, got {', '.join(first.classes)} and "
             f"{', '.join(second.classes)}: evaluate both on the classes they share"
         )
-    places = {image: place for place, image in enumerate(second.images)}
-    if places.keys() != set(first.images):
-        odd = min(places.keys() ^ set(first.images))
+    if odd := set(first.images) ^ set(second.images):
         raise InputError(
-            f"models are compared on the same images, but only one has '{odd}': evaluate both on one split"
+            f"models are compared on the same images, but only one has '{min(odd)}': evaluate both on one split"
         )
-    order = [places[image] for image in first.images]
     before, drawn_before = _drawn(first, measure, classes, absent, draws, seed)
-    after, drawn_after = _drawn(second, measure, classes, absent, draws, seed, order)
+    after, drawn_after = _drawn(second.in_order(first.images), measure, classes, absent, draws, seed)
     return _interval(after - before, drawn_after - drawn_before, level)
 
 
@@ -94,15 +91,13 @@ def _drawn(
     absent: str,
     draws: int,
     seed: int,
-    order: Sequence[int] | None = None,
 ) -> tuple[float, NDArray[np.float64]]:
-    """The measure on the set, and on each draw `(draws,)`, with the images in another `order` if one is given."""
+    """The measure on the set, and on each draw `(draws,)`."""
     if measure not in MEASURES:
         raise unknown_name("measure", measure, MEASURES)
     chosen = np.isin(np.arange(len(evaluation.classes)), evaluation.positions(classes))
-    tallies = evaluation.tallies if order is None else evaluation.tallies[list(order)]
-    value = float(means_of(tallies.sum(0), chosen, absent)[measure])
-    blocks = [means_of(sums, chosen, absent)[measure] for sums in _sums(tallies, draws, seed)]
+    value = float(means_of(evaluation.tallies.sum(0), chosen, absent)[measure])
+    blocks = [means_of(sums, chosen, absent)[measure] for sums in _sums(evaluation.tallies, draws, seed)]
     return value, np.concatenate([np.empty(0), *blocks])
 
 

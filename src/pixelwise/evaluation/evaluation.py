@@ -87,6 +87,11 @@ class Evaluation:
         tallies = np.concatenate([part.tallies for part in parts])
         return cls(first.classes, images, tallies=tallies, head=first.head, facts=first.facts, **sums)
 
+    def in_order(self, images: Sequence[str]) -> Self:
+        """The same with its images in the order of `images`, which must be the same ones: intervals depend on it."""
+        places = {image: place for place, image in enumerate(self.images)}
+        return replace(self, images=tuple(images), tallies=self.tallies[[places[image] for image in images]])
+
     @property
     def counts(self) -> NDArray[np.int64]:
         """The confusion matrix, by the name it has in `ConfusionMatrix`."""
@@ -148,10 +153,6 @@ class Evaluation:
     def size_buckets(self, classes: Sequence[str] | None = None) -> SizeBuckets | None:
         """How well small and large objects are met, or None where it was not counted."""
         return None if self.sizes is None else SizeBuckets.of(self.sizes, self.positions(classes))
-
-    def stating(self, **facts: Any) -> Self:
-        """The same with more `facts`, or others."""
-        return replace(self, facts={**self.facts, **facts})
 
     def to_json(self) -> dict[str, Any]:
         """All of it for `json.dumps`; counts as the places that are not 0, for most are."""

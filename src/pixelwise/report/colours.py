@@ -15,8 +15,8 @@ Design (2008)."""
 CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Those of them that show as a thin line on white, the strongest first."""
 
-ERROR = (213, 94, 0)
-"""Vermilion: a pixel predicted wrongly."""
+ERROR = (165, 0, 75)
+"""Crimson, which no class has, and darker than the grey around it to every eye: a pixel predicted wrongly."""
 
 _PERIOD = 8
 """Pixels from one stripe or dot of a pattern to the next."""

@@ -78,7 +78,7 @@ def occurring(every: Iterable[Looked]) -> list[int]:
 
 
 def error_map(image: NDArray[np.uint8], truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image in pale grey `(H, W, 3)` with wrong pixels in vermilion, and white where nothing is counted."""
+    """The image in pale grey `(H, W, 3)` with wrong pixels in crimson, and white where nothing is counted."""
     picture = _pale(image)
     picture[truth != predicted] = ERROR
     picture[truth == IGNORE] = 255
