@@ -12,7 +12,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST ?=
 # Steps of the benchmark of training: enough to see that it runs; a number to quote needs 100.
 STEPS ?= 10
-# Images of the benchmark of evaluation, likewise: CamVid's test split, the number to quote, has 233.
+# Images of the benchmark of evaluation: a number to quote needs all 233 of CamVid's test split.
 IMAGES ?= 30
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check

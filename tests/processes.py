@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def in_two(*words: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run Python's words in two processes that find each other on this machine alone."""
+def in_two(*words: str, succeeds: bool = True, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run Python's words in two processes in `folder`; they find each other on this machine alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -22,6 +22,6 @@ def in_two(*words: str, succeeds: bool = True) -> subprocess.CompletedProcess[st
     ]  # fmt: skip
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=folder)
     assert (done.returncode == 0) == succeeds, done.stderr
     return done

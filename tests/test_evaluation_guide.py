@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import in_two
 
 from pixelwise.data.shapes import Shapes
 from pixelwise.evaluation.confusion import ABSENT_RULES, ConfusionMatrix
@@ -55,7 +56,7 @@ def test_options_in_the_text_exist():
     known = {
         option for verb in get_command(app).commands.values() for parameter in verb.params for option in parameter.opts
     }
-    named = set(re.findall(r"(?<![-\w])--[a-z][a-z-]*", GUIDE))
+    named = set(re.findall(r"(?<![-\w])--[a-z][a-z-]*(?![-\w])", GUIDE))
     assert len(named) > 8
     assert named <= known
 
@@ -67,6 +68,12 @@ def test_the_commands_and_the_python_lines_work_in_their_order(tmp_path):
     (lines,) = blocks("python")
     (tmp_path / "lines.py").write_text(lines)
     for command in [*trainings, *commands()]:
+        if command[:4] == ["torchrun", "--nproc_per_node", "2", "-m"]:
+            alone = subprocess.run(
+                [sys.executable, *command[3:]], cwd=tmp_path, capture_output=True, text=True, timeout=300
+            )
+            assert in_two(*command[3:], folder=tmp_path).stdout == alone.stdout != ""
+            continue
         assert command[0] == "pixelwise"
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=300,

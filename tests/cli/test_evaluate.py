@@ -229,7 +229,7 @@ def test_a_kept_evaluation_of_other_weights_is_refused(pixelwise, model, data, t
     about["facts"]["weights"] = "0" * 16
     path.write_text("\n".join([json.dumps(about), *lines, ""]))
     complaint = pixelwise("evaluate", model, data, "--keep", tmp_path / "kept").complaint
-    assert "belongs to another evaluation" in complaint
+    assert f"belongs to another evaluation, its weights is {'0' * 16} and not " in complaint
     assert "choose another folder" in complaint
 
 
@@ -238,6 +238,10 @@ def test_a_broken_picture_in_the_middle_leaves_the_others_kept(pixelwise, model,
     good = picture.read_bytes()
     picture.write_bytes(good[:200])
     words = ("evaluate", model, data, "--split", "all", "--keep", tmp_path / "kept", "--json")
+    assert (
+        "with --keep DIR the other images are not lost"
+        in pixelwise("evaluate", model, data, "--split", "all").complaint
+    )
     complaint = pixelwise(*words).complaint
     assert "shapes_00003.png: not a readable picture" in complaint
     assert "the other 9 images are done and kept" in complaint

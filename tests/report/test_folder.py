@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -264,6 +265,14 @@ def test_few_images_are_all_shown_and_missing_counts_are_no_sections(count, tmp_
     assert len([text for text in page.texts("figcaption") if "mean IoU of this image" in text]) == count
     sections = [attributes["id"] for attributes in page.all("section")]
     assert sections == ["numbers", "classes", "confusion", "images"]
+
+
+def test_models_that_score_the_same_leave_nothing_to_look_at(tmp_path):
+    judged = [judge("near"), replace(judge("near"), name="again")]
+    look = looking_at(DATA, {"near": MODELS["near"], "again": MODELS["near"]})
+    page = Page(write_report(tmp_path / "r", judged, LABEL_SPEC, look, differences(judged)).read_text(encoding="utf-8"))
+    assert "All models score the same in every image." in page.texts("p")
+    assert page.all("img") == []
 
 
 def test_a_model_without_mistakes(tmp_path):

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelwise.cli.display import progress
-from pixelwise.cli.evaluate import ReportOption
 from pixelwise.cli.means import AbsentOption, ClassesOption, ForegroundOption, chosen_classes, refuse_options
 from pixelwise.cli.options import (
     DataArgument,
     DeviceOption,
     JsonOption,
     LayoutOption,
+    ReportOption,
     SbdOption,
     announce_layout,
     open_announced,
-    refuse_unwritable,
+    refuse_report,
 )
 from pixelwise.cli.sources import Source, open_source, refuse_no_source
 from pixelwise.errors import InputError
@@ -62,10 +62,7 @@ def compare(
     """
     names = _names(models)
     refuse_options(absent, classes, foreground)
-    if report is not None:
-        from pixelwise.report.folder import refuse_taken
-
-        refuse_unwritable(refuse_taken(report), "--report")
+    refuse_report(report)
     from pixelwise.evaluation.evaluate import match_classes
     from pixelwise.report.folder import numbers, write_report
     from pixelwise.report.gallery import looking_at

@@ -19,10 +19,12 @@ from pixelwise.cli.options import (
     DeviceOption,
     JsonOption,
     LayoutOption,
+    ReportOption,
     SbdOption,
     SourceArgument,
     announce_layout,
     open_announced,
+    refuse_report,
     refuse_unwritable,
 )
 from pixelwise.cli.processes import Processes, first_speaks, leads
@@ -38,9 +40,6 @@ FewerOption = Annotated[
 ]
 ThoroughOption = Annotated[
     bool, typer.Option("--thorough", help="Also measure near boundaries, by confidence and by size: slower.")
-]
-ReportOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Also write a page, metrics.json, per_image.csv here; thorough.")
 ]
 KeepOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Keep what is done here: the same command, once stopped, goes on.")
@@ -77,7 +76,10 @@ def evaluate(
 
     refuse_options(absent, classes, foreground)
     refuse_no_source(model)  # before the data is read
-    _refuse_folders(report, keep, predictions)
+    refuse_report(report)
+    for option, folder in (("--keep", keep), ("--predictions", predictions)):
+        if folder is not None:
+            refuse_unwritable(folder, option)
     opened = open_announced(data, split, announce_layout(data, layout), sbd)
     processes = Processes()
     source = open_source(model, device or processes.device)
@@ -104,16 +106,6 @@ def evaluate(
         look = looking_at(matched.data, {judged.name: source.answers})
         print(f"report: {write_report(report, [judged], source.label_spec, look)}", file=sys.stderr)
     print(json.dumps(record(judged, chosen)) if as_json else table(judged, chosen))
-
-
-def _refuse_folders(report: Path | None, keep: Path | None, predictions: Path | None) -> None:
-    if report is not None:
-        from pixelwise.report.folder import refuse_taken
-
-        refuse_unwritable(refuse_taken(report), "--report")
-    for option, folder in (("--keep", keep), ("--predictions", predictions)):
-        if folder is not None:
-            refuse_unwritable(folder, option)
 
 
 def _said(what: str, names: Sequence[str]) -> Sequence[str]:
@@ -160,6 +152,10 @@ def _counted(
                 facts=facts,
                 progress=told,
             )
+        except InputError as error:
+            if keep is not None or isinstance(source.answers, Predictions):
+                raise
+            raise InputError(f"{error}; with --keep DIR the other images are not lost") from error
         except KeyboardInterrupt:
             if keep is None:
                 raise

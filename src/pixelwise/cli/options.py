@@ -42,6 +42,9 @@ SourceArgument = Annotated[
     ),
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; by default a GPU if there is one.")]
+ReportOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also write a page, metrics.json, per_image.csv here; thorough.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
@@ -80,3 +83,11 @@ def refuse_filled(folder: Path, *, but: str = "") -> None:
     """Raise `InputError` if `folder` holds anything, a file called `but` left out: what is there is not written over."""
     if folder.is_dir() and any(path.name != but for path in folder.iterdir()):
         raise InputError(f"{folder}: holds other files; choose another --out")
+
+
+def refuse_report(folder: Path | None) -> None:
+    """Raise `InputError` if a report is wanted in a folder that holds anything else, or that cannot be written to."""
+    if folder is not None:
+        from pixelwise.report.folder import refuse_taken
+
+        refuse_unwritable(refuse_taken(folder), "--report")

@@ -66,9 +66,15 @@ class Kept:
                 file.write(json.dumps(self.about).encode() + b"\n")
 
     def _refuse_others(self, path: Path, record: Mapping[str, Any]) -> None:
-        for name, value in self.about.items():
-            if record.get(name) != value:
+        theirs, ours = _flat(record), _flat(self.about)
+        for name in sorted(theirs.keys() | ours.keys()):
+            if theirs.get(name) != ours.get(name):
                 raise InputError(
-                    f"{path}: belongs to another evaluation, its {name} is {record.get(name)} and not {value}; "
+                    f"{path}: belongs to another evaluation, its {name} is {theirs.get(name)} and not {ours.get(name)}; "
                     f"choose another folder, or remove this one"
                 )
+
+
+def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What counts belong to, with each of the facts by its own name, so that an error can tell which one differs."""
+    return {**{name: value for name, value in about.items() if name != "facts"}, **about.get("facts", {})}

@@ -42,6 +42,8 @@ def looking_at(data: DataSet, models: Mapping[str, Predictor | Predictions], hea
 def images(judged: Sequence[Judged], look: Look, spec: LabelSpec) -> tuple[Section, Markup | None]:
     """The section of strips, and a trimap drawn on one of the images shown, or None where none has a boundary."""
     groups = chosen(judged)
+    if not groups:
+        return Section("images", "Images to look at", [element("p", "All models score the same in every image.")]), None
     seen = {place: look(judged[0].evaluation.images[place]) for places in groups.values() for place in places}
     content: list[str] = [element("p", _said_of_choice(judged)), legend(occurring(seen.values()), spec)]
     for title, places in groups.items():
