@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.data.pictures import save_image, save_mask
 from pixelwise.data.dataset import Entry, FileDataSet
 from pixelwise.data.sample import Sample
 from pixelwise.data.shapes import CLASSES, Shapes
+from pixelwise.errors import InputError
 from pixelwise.evaluation.answers import Predictions
 from pixelwise.evaluation.boundary import count_boundaries, count_trimap
 from pixelwise.evaluation.calibration import count_calibration
@@ -277,7 +279,7 @@ def _broken(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (_other_facts, ("belongs to another evaluation", "its facts is {'model': 'other'} and not {'model': 'mine'}")),
+        (_other_facts, ("belongs to another evaluation", "its model is other and not mine")),
         (_thorough, ("belongs to another evaluation", "its thorough is True and not False")),
         (_foreign, ("counts.jsonl, line 1: not what was written there", "remove the file")),
         (_broken, ("counts.jsonl, line 2: not what was written there", "remove the file")),
@@ -291,6 +293,14 @@ def test_what_does_not_belong_to_it_is_refused(
     with refuses(*parts):
         evaluate(wrong(SHAPES), SHAPES, keep=tmp_path, facts={"model": "mine"})
     assert (tmp_path / "counts.jsonl").read_bytes() == before
+
+
+def test_an_evaluation_that_fails_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    with pytest.raises(InputError) as caught:  # holds on to all that was going on
+        evaluate(lambda image: np.zeros((2, *image.shape[:2]), np.float32), SHAPES)
+    assert "know 6 classes, got" in str(caught.value)
+    assert threading.active_count() == before
 
 
 def test_a_picture_that_cannot_be_read_costs_nothing_but_itself(tmp_path: Path, refuses: Refuses) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,24 +103,26 @@ def evaluate(
         done = {name: one for name, one in kept.read().items() if save is None or save.path(name).is_file()}
     failed: dict[str, InputError] = {}
     missing = [index for index in range(part, len(data), parts) if data.names[index] not in done]
-    answered = _answered(answers_of(predictor), data, missing)
-    for number, (name, outcome) in enumerate(answered, start=len(names) - len(missing) + 1):
-        try:
-            if isinstance(outcome, InputError):
-                raise outcome
-            sample, said = outcome
-            done[name] = _counted(sample, said, spec, head, thorough)
-        except InputError as error:
-            if kept is None:
-                raise
-            failed[name] = error
-        else:
-            if save is not None:
-                save.write(name, said.labels)
-            if kept is not None:
-                kept.add(done[name])
-        if progress:
-            progress(number, len(names))
+    with closing(
+        _answered(answers_of(predictor), data, missing)
+    ) as answered:  # an error must not leave its thread behind
+        for number, (name, outcome) in enumerate(answered, start=len(names) - len(missing) + 1):
+            try:
+                if isinstance(outcome, InputError):
+                    raise outcome
+                sample, said = outcome
+                done[name] = _counted(sample, said, spec, head, thorough)
+            except InputError as error:
+                if kept is None:
+                    raise
+                failed[name] = error
+            else:
+                if save is not None:
+                    save.write(name, said.labels)
+                if kept is not None:
+                    kept.add(done[name])
+            if progress:
+                progress(number, len(names))
     if failed:
         raise _failure(failed, len(names), keep)
     parted = [Evaluation.of_none(spec.names, head), *(done[name] for name in names)]
@@ -128,7 +131,7 @@ def evaluate(
 
 def _answered(
     answer: Answerer, data: DataSet, indexes: Sequence[int]
-) -> Iterator[tuple[str, tuple[Sample, Answer] | InputError]]:
+) -> Generator[tuple[str, tuple[Sample, Answer] | InputError]]:
     """Samples by name with what is said of them, or with the error that came instead.
 
     The next one is read by a thread while this one is counted, and not while it is predicted, which takes all cores of a
