@@ -121,7 +121,9 @@ def best_classes(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def is_predictions(reference: str) -> bool:
     """Whether a word is a folder of predictions rather than a model: it holds label maps, and no model."""
+    from pixelwise.inference.loading import is_model
+
     folder = Path(reference)
-    if not folder.is_dir() or any((place / "config.json").is_file() for place in (folder, folder / "model")):
+    if not folder.is_dir() or is_model(folder) or is_model(folder / "model"):
         return False
     return (folder / CLASSES).is_file() or next(folder.rglob("*.png"), None) is not None
