@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +14,22 @@ from torch import nn
 from pixelwise.models.facts import describe
 from pixelwise.models.published import create_model, list_models
 
-NETWORKS = Path(__file__).parents[1] / "benchmarks" / "networks.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NARROW = ("--width", "0.0625", "--size", "64", "--runs", "1", "--device", "cpu")
 
 
-def run(*words: str) -> str:
-    done = subprocess.run([sys.executable, NETWORKS, *NARROW, *words], capture_output=True, text=True, timeout=900)
+def run(script: str, *words: str) -> str:
+    quiet = {name: value for name, value in os.environ.items() if name != "PIXELWISE_DATA"}
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *words], capture_output=True, text=True, timeout=900, env=quiet
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
 def test_every_network_is_timed_in_all_its_ways():
-    report = json.loads(run("--json"))
+    report = json.loads(run("networks.py", *NARROW, "--json"))
     ways = {}
     for timing in report["timings"]:
         assert timing["milliseconds"] > 0
@@ -42,9 +46,18 @@ def test_every_network_is_timed_in_all_its_ways():
 
 @pytest.mark.slow
 def test_the_table_has_a_line_a_way():
-    machine, titles, *rows = run("fcn8s_lite0").splitlines()
+    machine, titles, *rows = run("networks.py", *NARROW, "fcn8s_lite0").splitlines()
     assert "medians of 1 runs" in machine
     assert titles.split()[0] == "network"
     assert [row.split()[:4] for row in rows] == [
         ["fcn8s_lite0", "64x64", norms, precision] for precision in ("float32", "bfloat16") for norms in ("-", "folded")
     ]
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_timed_beside_the_bare_forward_passes():
+    machine, titles, ours, bare, ratio, _ = run("evaluate.py", "--images", "20").splitlines()
+    assert "20 images of generated shapes, 1 blocks of 10 counted" in machine
+    assert titles.split()[2:] == ["median", "mean", "least", "greatest", "milliseconds"]
+    medians = [float(row.removeprefix(name).split()[0]) for name, row in (("evaluate", ours), ("bare forward", bare))]
+    assert float(ratio.removeprefix("evaluate / bare").split()[0]) == pytest.approx(medians[0] / medians[1], rel=0.01)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -25,6 +24,7 @@ from pixelwise.cli.options import (
     refuse_filled,
     refuse_unwritable,
 )
+from pixelwise.cli.processes import first_speaks, leads
 from pixelwise.cli.watching import Watcher, closed
 from pixelwise.errors import InputError, import_extra
 
@@ -32,21 +32,6 @@ if TYPE_CHECKING:
     from pixelwise.training.folder import RunFolder
     from pixelwise.training.plan import Plan
     from pixelwise.training.recipe import Recipe
-
-
-def _leads() -> bool:
-    """Whether this is the only process, or the first of those that `accelerate launch` or `torchrun` started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-@contextmanager
-def _first_speaks() -> Iterator[None]:
-    """Inside, only the first of several processes says anything on stderr; errors leave, and are told by each."""
-    if _leads():
-        yield
-    else:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-            yield
 
 
 @contextmanager
@@ -68,7 +53,7 @@ def interrupted_by(*signals: signal.Signals, after_asking: int = 0) -> Iterator[
             signal.signal(number, handler)
 
 
-@_first_speaks()
+@first_speaks()
 @interrupted_by(signal.SIGTERM)  # so that a start is tidied up too; a training takes both signals over
 def train(
     data: DataArgument,
@@ -114,14 +99,14 @@ def train(
         raise InputError("--resume goes on with the run as it was: give DATA and --resume RUN alone")
     chosen = _chosen(recipe, overrides, split, final) if resume is None else _recipe_of(resume)
     folder = RunFolder(resume or out or _default_folder(data, recipe))
-    leads = _leads()
-    if resume is None and leads:
+    first = leads()
+    if resume is None and first:
         _refuse_taken(folder.path)
     started = None if init_from is None else find_model(init_from)
     layout = announce_layout(data, layout)
     splits = splits_of(data, layout=layout, sbd=sbd)
     planned = plan(chosen, lambda name: open_announced(data, name, layout, sbd), splits, init_from=started)
-    with folder.taken() if leads else nullcontext(), _tidied(folder, fresh=resume is None and leads):
+    with folder.taken() if first else nullcontext(), _tidied(folder, fresh=resume is None and first):
         if minutes is not None:
             planned = _fitted(planned, minutes)
         _run(planned, folder, resume=resume is not None, tensorboard=tensorboard)
@@ -173,7 +158,7 @@ def _run(planned: Plan, folder: RunFolder, *, resume: bool, tensorboard: bool) -
         f"{recipe.steps:,} steps of {images_a_step} -> {folder.path}",
         file=sys.stderr,
     )
-    board = Board(folder.path / "tensorboard", planned.label_spec) if tensorboard and _leads() else None
+    board = Board(folder.path / "tensorboard", planned.label_spec) if tensorboard and leads() else None
     stopping = interrupted_by(signal.SIGINT, signal.SIGTERM, after_asking=1)  # the first saves and leaves
     with progress("training", recipe.steps) as advance, stopping as stop, closed(board):
         watcher = Watcher(advance, images_a_step, board)
@@ -188,7 +173,7 @@ def _run(planned: Plan, folder: RunFolder, *, resume: bool, tensorboard: bool) -
         )
     if position.step < recipe.steps:
         raise KeyboardInterrupt(f"saved at step {position.step}")
-    if _leads():
+    if leads():
         _draw(folder)
         print(folder.model)
 

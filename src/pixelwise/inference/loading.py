@@ -40,7 +40,7 @@ def find_model(reference: str | os.PathLike[str]) -> Path:
     """The directory that a model's name, directory or run stands for; `InputError` naming what there is."""
     path = Path(reference)
     for folder in (path, path / "model"):
-        if _is_model(folder):
+        if is_model(folder):
             return folder
     if path.is_dir():
         raise InputError(
@@ -48,7 +48,7 @@ def find_model(reference: str | os.PathLike[str]) -> Path:
         )
     if len(path.parts) == 1 and path.suffix == "":
         named = {
-            folder.name: folder for place in _model_places() for folder in sorted(place.glob("*/")) if _is_model(folder)
+            folder.name: folder for place in _model_places() for folder in sorted(place.glob("*/")) if is_model(folder)
         }
         if path.name in named:
             return named[path.name]
@@ -82,8 +82,13 @@ def _load_system(folder: Path, device: str | None, within: tuple[Path, ...]) -> 
     return Model(compose(system, predictors), model.label_spec, record)
 
 
+def find_member(place: str, folder: Path) -> Path:
+    """The directory of a model that the system in `folder` is made of; `place` is as it is named there."""
+    return find_model(folder / place if (folder / place).exists() else place)
+
+
 def _load_member(place: str, folder: Path, device: str | None, within: tuple[Path, ...]) -> Model:
-    found = find_model(folder / place if (folder / place).exists() else place)
+    found = find_member(place, folder)
     return _load_system(found, device, within) if (found / SYSTEM_FILE).is_file() else load(found, device=device)
 
 
@@ -94,5 +99,6 @@ def _model_places() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def _is_model(folder: Path) -> bool:
+def is_model(folder: Path) -> bool:
+    """Whether a directory is that of a network or of a system."""
     return (folder / "config.json").is_file() or (folder / SYSTEM_FILE).is_file()
