@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import Refuses
 
-from pixelwise.geometry import IMAGE_GRID, Box, Grid, SizeRule, crop, resize_image, resize_labels, resize_scores
+from pixelwise.geometry import (
+    IMAGE_GRID,
+    Box,
+    Grid,
+    SizeRule,
+    crop,
+    intersection_over_union,
+    resize_image,
+    resize_labels,
+    resize_scores,
+    square_around,
+)
 
 VGG_BLOCKS = (2, 2, 3, 3, 3)
 
@@ -181,3 +192,39 @@ def test_resizing_labels_invents_no_value(values: list[int], height: int, width:
 def test_twice_as_large_labels_repeat_each_pixel() -> None:
     labels = np.array([[0, 1], [2, 255]], np.uint8)
     assert np.array_equal(resize_labels(labels, (4, 4)), labels.repeat(2, 0).repeat(2, 1))
+
+
+def test_squares_by_hand():
+    # 10 x 20 at rows 40..50, columns 100..120: side 24, centre (45, 110)
+    assert square_around(Box(40, 100, 50, 120), 1.2) == Box(33, 98, 57, 122)
+    # at the corner of the image it leaves it
+    assert square_around(Box(0, 0, 10, 5), 2.0) == Box(-5, -8, 15, 12)
+    # an odd side about an even box: half a pixel up and left
+    assert square_around(Box(0, 0, 2, 2), 1.5) == Box(-1, -1, 2, 2)
+    assert square_around(Box(5, 5, 6, 6), 0.1) == Box(5, 5, 6, 6)
+
+
+@given(st.integers(-50, 50), st.integers(-50, 50), st.integers(1, 80), st.integers(1, 80), st.floats(1, 2))
+def test_a_square_is_one_has_the_boxs_centre_and_holds_it(y, x, high, wide, factor):
+    square = square_around(Box(y, x, y + high, x + wide), factor)
+    assert square.size == (round(factor * max(high, wide)),) * 2
+    assert abs(square.y0 + square.y1 - (2 * y + high)) <= 1
+    assert abs(square.x0 + square.x1 - (2 * x + wide)) <= 1
+    assert square.y0 <= y
+    assert square.x0 <= x
+    assert square.y1 >= y + high
+    assert square.x1 >= x + wide
+
+
+def test_overlap_by_hand_and_by_counting_pixels():
+    one, other = np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 2], [1, 1, 3, 3], [2, 0, 4, 2], [0, 0, 2, 1]])
+    assert intersection_over_union(one, other).tolist() == [[1, 1 / 7, 0, 0.5]]
+    random = np.random.default_rng(0)
+    starts, sides = random.integers(0, 10, (9, 2)), random.integers(1, 10, (9, 2))
+    boxes = np.concatenate([starts, starts + sides], axis=1)
+    drawn = np.zeros((9, 20, 20), bool)
+    for mask, (y0, x0, y1, x1) in zip(drawn, boxes, strict=True):
+        mask[y0:y1, x0:x1] = True
+    expected = [[(a & b).sum() / (a | b).sum() for b in drawn] for a in drawn]
+    np.testing.assert_allclose(intersection_over_union(boxes, boxes), expected)
+    assert intersection_over_union(np.zeros((0, 4)), boxes).shape == (0, 9)

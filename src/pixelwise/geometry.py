@@ -89,6 +89,25 @@ class Box:
         return Box(max(self.y0, 0), max(self.x0, 0), min(self.y1, size[0]), min(self.x1, size[1]))
 
 
+def square_around(box: Box, factor: float = 1.0) -> Box:
+    """The square about a box's centre whose side is `factor` times the box's longer one; it may leave the image.
+
+    In whole pixels: the side is rounded, and where it is odd and the box is not, or the other way round, the square lies
+    half a pixel above or left of the centre.
+    """
+    side = max(1, round(factor * max(box.size)))
+    y0, x0 = (box.y0 + box.y1 - side) // 2, (box.x0 + box.x1 - side) // 2
+    return Box(y0, x0, y0 + side, x0 + side)
+
+
+def intersection_over_union(boxes: NDArray, others: NDArray) -> NDArray[np.float64]:
+    """How far boxes `(M, 4)` and others `(N, 4)`, as `(y0, x0, y1, x1)` half-open, are the same: `(M, N)`, 0..1."""
+    one, other = np.asarray(boxes, np.int64)[:, None], np.asarray(others, np.int64)[None]
+    common = (np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])).clip(0).prod(-1)
+    areas = [(array[..., 2:] - array[..., :2]).prod(-1) for array in (one, other)]
+    return common / (areas[0] + areas[1] - common)
+
+
 @dataclass(frozen=True)
 class SizeRule:
     """Which image sides a network takes: `offset + multiple * k`, from `minimum` to `maximum` (None = no limit)."""

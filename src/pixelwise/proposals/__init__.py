@@ -1,0 +1,1 @@
+"""Proposals: an image in, boxes out that may hold an object, best first."""
