@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pixelwise.data.augment import Augmentation, apply_view, draw_view
-from pixelwise.data.dataset import DataSet
+from pixelwise.data.dataset import Samples
 from pixelwise.errors import InputError
 from pixelwise.geometry import Box, crop
 from pixelwise.labels import IGNORE
@@ -45,7 +45,7 @@ class Batches(Dataset[Batch]):
 
     def __init__(
         self,
-        data: DataSet,
+        data: Samples,
         batch_size: int,
         augmentation: Augmentation,
         fill: tuple[float, ...],
@@ -60,6 +60,9 @@ class Batches(Dataset[Batch]):
         self.fill = fill
         self.seed = seed
         self.positions_in_batch = range(part, batch_size, parts)
+        self._order: tuple[int, NDArray[np.int64]] | None = (
+            None  # of the latest pass: with millions of windows it is slow
+        )
 
     def __getitem__(self, number: int) -> Batch:
         return self._collate([self._view(number * self.batch_size + place) for place in self.positions_in_batch])
@@ -81,8 +84,9 @@ class Batches(Dataset[Batch]):
 
     def _view(self, position: int) -> tuple[str, NDArray, dict[str, NDArray[np.uint8]]]:
         turn, place = divmod(position, len(self.data))
-        order = np.random.default_rng((self.seed, 0, turn)).permutation(len(self.data))
-        sample = self.data[int(order[place])]
+        if self._order is None or self._order[0] != turn:
+            self._order = turn, np.random.default_rng((self.seed, 0, turn)).permutation(len(self.data))
+        sample = self.data[int(self._order[1][place])]
         view = draw_view(sample.size, self.augmentation, np.random.default_rng((self.seed, 1, position)))
         return sample.name, *apply_view(sample, view, self.fill)
 

@@ -17,8 +17,16 @@ from pixelwise.label_maps import read_label_map, read_raw_labels
 from pixelwise.labels import MAIN, LabelSpec
 
 
-class DataSet(Protocol):
-    """What training and evaluation need of a data set, on disk or generated: `len`, `[i] -> Sample`, names, classes."""
+class Samples(Protocol):
+    """What batches are made of: `len`, and `[i] -> Sample`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class DataSet(Samples, Protocol):
+    """What training and evaluation need of a data set, on disk or generated: samples with names and classes."""
 
     @property
     def label_spec(self) -> LabelSpec:
@@ -30,9 +38,9 @@ class DataSet(Protocol):
         """The samples' names, in the data set's order."""
         ...
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
+    def fingerprint(self) -> str:
+        """A text that changes when any sample may have: what is worked out from the samples is kept under it."""
+        ...
 
     def subset(self, names: Sequence[str]) -> DataSet:
         """The same data set with only these samples, in this order."""
@@ -91,6 +99,17 @@ class FileDataSet:
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the classes, and of the names of the samples with the size and the time of each of their files.
+
+        Raises `InputError` for a file that is missing.
+        """
+        digest = hashlib.sha256(repr(self.label_spec).encode())
+        for entry in self.entries:
+            files = [path for path in (entry.image, entry.labels, entry.instances) if path is not None]
+            digest.update(repr((entry.name, [_state(path) for path in files])).encode())
+        return digest.hexdigest()
+
     def subset(self, names: Sequence[str]) -> FileDataSet:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""
         by_name = {entry.name: entry for entry in self.entries}
@@ -136,6 +155,15 @@ def hold_out(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
         )
     apart = set(held)
     return data.subset([name for name in data.names if name not in apart]), data.subset(held)
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """What changes when a file is written anew."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; add it, or take it off the list") from error
+    return path.name, facts.st_size, facts.st_mtime_ns
 
 
 def _read_labels(path: Path, spec: LabelSpec) -> NDArray[np.uint8]:

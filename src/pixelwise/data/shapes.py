@@ -104,6 +104,10 @@ class Shapes:
             raise InputError(f"shapes:{self.count} has no image in '{split}'; ask for at least {VAL_EVERY}")
         return replace(self, indexes=kept)
 
+    def fingerprint(self) -> str:
+        """Everything that a sample is drawn from."""
+        return repr(self)
+
     def subset(self, names: Sequence[str]) -> Shapes:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""
         by_name = dict(zip(self.names, self._indexes, strict=True))
