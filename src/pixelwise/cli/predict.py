@@ -52,7 +52,7 @@ def predict(
                 written = result.save(out / folder, with_overlay=overlay, with_probabilities=probabilities)
                 done.append({"picture": str(picture), "labels": str(written), "areas": result.areas()})
             except Exception as error:
-                message = _complaint(picture, error)
+                message = complaint(picture, error)
                 failed.append({"picture": str(picture), "error": message})
                 print(f"pixelwise: {message}", file=sys.stderr)
             advance(number, picture.name)
@@ -65,12 +65,12 @@ def predict(
         raise typer.Exit(2)
 
 
-def find_pictures(paths: list[str], out: Path) -> list[tuple[Path, Path]]:
+def find_pictures(paths: list[str], out: Path, ending: str = ".png") -> list[tuple[Path, Path]]:
     """The pictures that files, folders and patterns stand for, each with the sub-folder of `out` its output goes to.
 
-    In folders, hidden files are passed over, and so is what lies in `out`: the output of an earlier run. Raises
-    `InputError` for a path that does not exist, a folder or pattern without pictures, two pictures whose output would
-    have one name, and a picture that would be written over.
+    In folders, hidden files are passed over, and so is what lies in `out`: the output of an earlier run. `ending` is that
+    of the output, behind a picture's name. Raises `InputError` for a path that does not exist, a folder or pattern without
+    pictures, two pictures whose output would have one name, and a picture that would be written over.
     """
     found: dict[Path, Path] = {}
     for word in paths:
@@ -82,11 +82,11 @@ def find_pictures(paths: list[str], out: Path) -> list[tuple[Path, Path]]:
     originals = {_true_place(picture): picture for picture in found}
     places: dict[Path, Path] = {}
     for picture, folder in found.items():
-        label_map = folder / f"{picture.stem}.png"
-        if (first := places.setdefault(label_map, picture)) != picture:
-            raise InputError(f"{picture} and {first} would both become {label_map}: predict them apart")
-        if (over := originals.get(_true_place(out / label_map))) is not None:
-            raise InputError(f"{over}: would be written over by the label map of {picture}; choose another --out")
+        made = folder / f"{picture.stem}{ending}"
+        if (first := places.setdefault(made, picture)) != picture:
+            raise InputError(f"{picture} and {first} would both become {made}: give them apart")
+        if (over := originals.get(_true_place(out / made))) is not None:
+            raise InputError(f"{over}: would be written over by what is made of {picture}; choose another --out")
     return list(found.items())
 
 
@@ -126,7 +126,7 @@ def _write_classes(out: Path, model: Model) -> None:
     write_classes(path, model.label_spec)
 
 
-def _complaint(picture: Path, error: Exception) -> str:
+def complaint(picture: Path, error: Exception) -> str:
     """What to say of a picture that failed; errors that say nothing about the picture are raised again."""
     if isinstance(error, InputError):
         return str(error)
