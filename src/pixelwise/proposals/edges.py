@@ -16,11 +16,11 @@ THINNING_RADIUS = 2
 SMOOTHING_RADIUS = 4
 """Of the triangle filter that strengths pass before directions are read off them. Source: the same, code."""
 
-GRADIENT_SIGMA = 1.5
-"""Pixels; ours. Of the Gaussian that an image passes before its gradient is taken."""
+GRADIENT_SIGMA = 3.0
+"""Pixels; ours, chosen on training images. Of the Gaussian that an image passes before its gradient is taken."""
 
-FULL_GRADIENT = 0.25
-"""The gradient that counts as an edge of strength 1, with colours 0..1, a pixel; ours."""
+FULL_GRADIENT = 0.12
+"""The gradient that counts as an edge of strength 1, with colours 0..1, a pixel; ours, chosen on training images."""
 
 Plane = NDArray[np.float32]
 

@@ -20,20 +20,16 @@ DRAWN = 10
 
 
 def draw_boxes(image: NDArray[np.uint8], proposals: Proposals, count: int = DRAWN) -> NDArray[np.uint8]:
-    """The image `(H, W, 3)` with its `count` best boxes, the best on top: from blue, the last of them, to vermilion."""
+    """The image `(H, W, 3)` with its `count` best boxes in sky blue, and the very best on top in vermilion."""
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
-    shown = min(count, len(proposals))
-    last, best = (np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for colour in COLOURS[:2])
-    thick = max(2, round(max(picture.size) / 250))
-    for rank in reversed(range(shown)):
+    thick = max(2, round(max(picture.size) / 200))
+    for rank in reversed(range(min(count, len(proposals)))):
         box = proposals.box(rank)
-        share = 1 - rank / max(1, shown - 1)
-        colour = tuple(int(value) for value in (last + share * (best - last)).round())
         corners = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
         # A dark line beside the coloured one: boxes show on any ground.
-        draw.rectangle(corners, outline=(0, 0, 0), width=thick + 1)
-        draw.rectangle(corners, outline=colour, width=thick)
+        draw.rectangle(corners, outline="black", width=thick + 1)
+        draw.rectangle(corners, outline=COLOURS[4] if rank else COLOURS[1], width=thick)
     return np.array(picture)
 
 
