@@ -214,6 +214,9 @@ class _Renumbered:
         table[: len(self.data.label_spec)] = [self.label_spec.names.index(name) for name in self.data.label_spec.names]
         return replace(sample, labels={head: table[labels] for head, labels in sample.labels.items()})
 
+    def fingerprint(self) -> str:
+        return f"{self.label_spec} of {self.data.fingerprint()}"
+
     def subset(self, names: Sequence[str]) -> _Renumbered:
         return replace(self, data=self.data.subset(names))
 

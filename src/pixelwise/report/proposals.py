@@ -13,7 +13,8 @@ from pixelwise.errors import import_extra
 from pixelwise.evaluation.recall import COUNTS, Recall
 from pixelwise.files import written_beside
 from pixelwise.proposals.boxes import Proposals
-from pixelwise.report.curves import COLOURS, STROKES
+from pixelwise.report.colours import CURVES
+from pixelwise.report.curves import STROKES
 
 DRAWN = 10
 """Boxes in a picture: more are a thicket."""
@@ -29,7 +30,7 @@ def draw_boxes(image: NDArray[np.uint8], proposals: Proposals, count: int = DRAW
         corners = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
         # A dark line beside the coloured one: boxes show on any ground.
         draw.rectangle(corners, outline="black", width=thick + 1)
-        draw.rectangle(corners, outline=COLOURS[4] if rank else COLOURS[1], width=thick)
+        draw.rectangle(corners, outline=CURVES[4] if rank else CURVES[1], width=thick)
     return np.array(picture)
 
 
@@ -46,7 +47,7 @@ def draw_recall(recalls: Mapping[str, Recall], target: str | os.PathLike[str]) -
         values = np.array([recall.at(int(count)) for count in counts])
         for number, threshold in enumerate(recall.thresholds):
             panel.plot(
-                counts, 100 * values[:, number], STROKES[number % len(STROKES)], color=COLOURS[place % len(COLOURS)],
+                counts, 100 * values[:, number], STROKES[number % len(STROKES)], color=CURVES[place % len(CURVES)],
                 linewidth=2, label=f"{name}, overlap {threshold:g}",
             )  # fmt: skip
     first = next(iter(recalls.values()))
