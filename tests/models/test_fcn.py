@@ -230,14 +230,22 @@ def test_last_layers_hold_all_that_belongs_to_a_class(learned: bool) -> None:
         assert parameter.shape[1:] == theirs[name].shape[1:]
 
 
-@pytest.mark.parametrize("name", list_models("fcn*"))
-def test_of_a_frozen_network_only_the_scores_learn(name: str) -> None:
-    free, frozen = narrow(name), narrow(name, frozen=True)
-    scores = {id(parameter) for layer in frozen.last_layers for parameter in layer.parameters()}
-    assert {id(parameter) for parameter in frozen.parameters() if parameter.requires_grad} == scores
-    assert all(parameter.requires_grad for parameter in free.parameters())
+def test_a_null_background_scores_0_and_does_not_learn() -> None:
+    network = narrow("fcn8s_vgg16", null_background=True)
     images = pictures(1, (40, 40))
-    assert torch.equal(free(images), frozen(images))
+    for layer in network.last_layers:
+        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.bias)
+    scores = network(images)
+    assert not scores[:, 0].any()
+    assert scores[:, 1:].abs().min() > 0
+    plain = narrow("fcn8s_vgg16")
+    plain.load_state_dict(network.state_dict())
+    assert torch.equal(plain(images)[:, 1:], scores[:, 1:])
+    scores.square().sum().backward()
+    for layer in network.last_layers:
+        assert not layer.weight.grad[0].any()
+        assert layer.weight.grad[1:].any()
 
 
 @pytest.mark.parametrize("name", [name for name in list_models("fcn*") if not name.endswith("_lite0")])

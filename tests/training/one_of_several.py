@@ -16,11 +16,12 @@ from pixelwise.data.batches import Batches
 from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.inference.predictors import WholeImage
 from pixelwise.training.loop import learn
+from pixelwise.training.losses import Loss
 from pixelwise.training.objectives import PixelObjective, Trainee
 from pixelwise.training.run import create_accelerator
 
 PARTLY = SHAPES.with_classes(("disc", "square", "triangle"))  # the background is ignored: more here than there
-OBJECTIVES = {"plain": PixelObjective(), "weighted": PixelObjective((0.2, 1.0, 3.0))}
+OBJECTIVES = {"plain": PixelObjective(), "weighted": PixelObjective(Loss((0.2, 1.0, 3.0)))}
 BATCH_SIZE = 6
 
 

@@ -18,6 +18,7 @@ from pixelwise.data.shapes import Shapes
 from pixelwise.labels import IGNORE, MAIN
 from pixelwise.models.network import Network
 from pixelwise.training.loop import Cadence, Learner, Progress, learn, train
+from pixelwise.training.losses import Loss
 from pixelwise.training.objectives import PixelObjective, Trainee
 from pixelwise.training.optimiser import Rates, create_optimiser, parameter_groups
 from pixelwise.training.recipe import Recipe
@@ -30,8 +31,8 @@ VIEWS = Augmentation(crop=48)
 PARTLY = SHAPES.with_classes(("disc", "square", "triangle"))  # the background is ignored: more here than there
 KINDS = {
     "plain": PixelObjective(),
-    "weighted": PixelObjective((0.2, 1.0, 3.0)),
-    "smoothed": PixelObjective(None, None, 0.1),
+    "weighted": PixelObjective(Loss((0.2, 1.0, 3.0))),
+    "smoothed": PixelObjective(Loss(smoothing=0.1)),
 }
 
 
@@ -41,7 +42,7 @@ def batches(size: int) -> Batches:
 
 def learner(network: Network, objective: PixelObjective, *, steps: int, rate: float = RATE) -> Learner:
     groups = parameter_groups(network, Rates(rate, 1e-3))
-    return Learner(network, objective, create_optimiser("sgd", groups, 0.9), RateFactor("constant", steps))
+    return Learner(network, objective, create_optimiser("sgd", groups, 0.9), RateFactor("constant", steps), rate)
 
 
 def gone_through(folder: Path, taught: Learner, size: int, cadence: Cadence, **options: Callable) -> list[Progress]:
@@ -97,14 +98,14 @@ def test_accumulating_trains_like_the_larger_batch(tmp_path: Path) -> None:
 
 def test_a_weight_below_1_divides_like_any_other() -> None:
     # the mean does not depend on the unit in which classes are weighed
-    light, heavy = PixelObjective((1e-6, 2e-6, 3e-6)), PixelObjective((1.0, 2.0, 3.0))
+    light, heavy = PixelObjective(Loss((1e-6, 2e-6, 3e-6))), PixelObjective(Loss((1.0, 2.0, 3.0)))
     same(gradients(light, [batches(2)[0]])[0], gradients(heavy, [batches(2)[0]])[0], 1e-4)
 
 
 def test_a_step_without_labels_teaches_nothing() -> None:
     batch = batches(2)[0]
     blank = Batch(batch.images, {MAIN: torch.full_like(batch.labels[MAIN], IGNORE)}, batch.names)
-    for objective in (*KINDS.values(), PixelObjective(hardest=0.5)):
+    for objective in (*KINDS.values(), PixelObjective(Loss(hardest=0.5))):
         got, parts, weight = gradients(objective, [blank])
         assert (parts, weight) == ({"pixels": 0.0}, 0.0)
         assert not any(gradient.any() for gradient in got.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,18 +18,20 @@ from pixelwise.geometry import Grid, Size, resize_image
 from pixelwise.labels import IGNORE, MAIN
 from pixelwise.models.network import Outputs
 from pixelwise.models.published import create_model
+from pixelwise.training.losses import Loss
 from pixelwise.training.objectives import CoarseObjective, MultiScaleObjective, Objective, PixelObjective, Trainee
 
 CLASSES = 4
 WEIGHTS = (0.5, 0.0, 2.0, 1.5)
+SCALES = (0.5, 0.75, 1.0)
 
 KINDS = {
     "plain": PixelObjective(),
-    "weighted": PixelObjective(WEIGHTS),
-    "hardest": PixelObjective(hardest=0.3),
-    "smoothed": PixelObjective(smoothing=0.2),
-    "weighted and smoothed": PixelObjective(WEIGHTS, smoothing=0.2),
-    "hardest and smoothed": PixelObjective(hardest=0.3, smoothing=0.2),
+    "weighted": PixelObjective(Loss(WEIGHTS)),
+    "hardest": PixelObjective(Loss(hardest=0.3)),
+    "smoothed": PixelObjective(Loss(smoothing=0.2)),
+    "weighted and smoothed": PixelObjective(Loss(WEIGHTS, smoothing=0.2)),
+    "hardest and smoothed": PixelObjective(Loss(hardest=0.3, smoothing=0.2)),
 }
 
 
@@ -50,7 +53,7 @@ def random_trainee(objective: PixelObjective | None = None) -> Trainee:
 
 def by_loop(scores: np.ndarray, labels: np.ndarray, objective: PixelObjective) -> tuple[float, float]:
     """The sum and what to divide it by, a pixel at a time."""
-    weights = [1.0] * CLASSES if objective.class_weights is None else objective.class_weights.tolist()
+    weights = [1.0] * CLASSES if objective.loss.class_weights is None else objective.loss.class_weights.tolist()
     losses, places = [], []
     for n, y, x in np.ndindex(labels.shape):
         label = labels[n, y, x]
@@ -58,11 +61,13 @@ def by_loop(scores: np.ndarray, labels: np.ndarray, objective: PixelObjective) -
             continue
         shifted = scores[n, :, y, x] - scores[n, :, y, x].max()
         surprise = np.log(np.exp(shifted).sum()) - shifted
-        target = [(1 - objective.smoothing) * (k == label) + objective.smoothing / CLASSES for k in range(CLASSES)]
+        target = [
+            (1 - objective.loss.smoothing) * (k == label) + objective.loss.smoothing / CLASSES for k in range(CLASSES)
+        ]
         losses.append(sum(weights[k] * target[k] * surprise[k] for k in range(CLASSES)))
         places.append(weights[label])
-    if objective.hardest is not None:
-        kept = math.ceil(objective.hardest * len(losses))
+    if objective.loss.hardest is not None:
+        kept = math.ceil(objective.loss.hardest * len(losses))
         losses, places = sorted(losses, reverse=True)[:kept], [1.0] * kept
     return sum(losses), sum(places)
 
@@ -101,7 +106,7 @@ class Given(nn.Module):
 def test_any_scores_and_labels_give_what_the_loop_gives(
     seed: int, ignored: float, scale: float, weighted: bool, hardest: float | None, smoothing: float
 ) -> None:
-    objective = PixelObjective(WEIGHTS if weighted else None, None if weighted else hardest, smoothing)
+    objective = PixelObjective(Loss(WEIGHTS if weighted else None, None if weighted else hardest, smoothing))
     batch = random_batch(ignored=ignored, seed=seed, size=(3, 4))
     scores = scale * torch.randn((2, CLASSES, 3, 4), generator=torch.Generator().manual_seed(seed))
     network = Given(scores)
@@ -254,7 +259,7 @@ def interpolated(scores: np.ndarray, grid: Grid, scaled: Size, size: Size, cells
 def test_four_losses_equal_loops_over_cells(grid: Grid, size: Size) -> None:
     batch, network = random_batch(ignored=0.3, size=size), Coarse(grid, extra=1)
     labels = batch.labels[MAIN].numpy()
-    objective = MultiScaleObjective(grid)
+    objective = MultiScaleObjective(grid, SCALES)
     parts, count = objective(network, batch), objective.count(batch).item()  # type: ignore[arg-type]
     assert list(parts) == ["scale_0.5", "scale_0.75", "scale_1", "fused"]
     whole = network.maps[size]
@@ -283,7 +288,7 @@ def test_one_scale_is_the_coarse_objective_twice() -> None:
 
 def test_images_are_resized_as_they_are_for_prediction() -> None:
     batch, network = random_batch(ignored=0, size=(33, 41)), Coarse(Grid(8, 0))
-    MultiScaleObjective(network.grid)(network, batch)  # type: ignore[arg-type]
+    MultiScaleObjective(network.grid, SCALES)(network, batch)  # type: ignore[arg-type]
     assert [tuple(images.shape[-2:]) for images in network.shown] == [(16, 20), (25, 31), (33, 41)]
     for images in network.shown:
         for image, original in zip(images, batch.images, strict=True):
@@ -297,8 +302,10 @@ def test_the_whole_image_must_be_among_the_scales() -> None:
         MultiScaleObjective(Grid(8, 0), (0.5, 0.75))
 
 
-@pytest.mark.parametrize("kind", [CoarseObjective, MultiScaleObjective])
-def test_coarse_labels_that_are_all_ignored_teach_nothing(kind: type[CoarseObjective | MultiScaleObjective]) -> None:
+@pytest.mark.parametrize(
+    "kind", [CoarseObjective, lambda grid: MultiScaleObjective(grid, SCALES)], ids=["cells", "scales"]
+)
+def test_coarse_labels_that_are_all_ignored_teach_nothing(kind: Callable[[Grid], Objective]) -> None:
     batch, network = random_batch(ignored=1.1, size=(33, 41)), Coarse(Grid(8, 0))
     objective: Objective = kind(network.grid)
     loss = torch.stack(list(objective(network, batch).values())).sum()  # type: ignore[arg-type]
@@ -307,8 +314,10 @@ def test_coarse_labels_that_are_all_ignored_teach_nothing(kind: type[CoarseObjec
     assert network.factor.grad == 0
 
 
-@pytest.mark.parametrize("kind", [CoarseObjective, MultiScaleObjective])
-def test_coarse_sums_are_in_32_bits_under_16_bit_arithmetic(kind: type[CoarseObjective | MultiScaleObjective]) -> None:
+@pytest.mark.parametrize(
+    "kind", [CoarseObjective, lambda grid: MultiScaleObjective(grid, SCALES)], ids=["cells", "scales"]
+)
+def test_coarse_sums_are_in_32_bits_under_16_bit_arithmetic(kind: Callable[[Grid], Objective]) -> None:
     torch.manual_seed(0)
     network = create_model("deeplab_aspp_l_vgg16", CLASSES, width=1 / 16)
     batch = random_batch(ignored=0.3, size=(33, 41))

@@ -112,7 +112,7 @@ def test_classes_and_colours_are_those_of_the_recipe() -> None:
 
 def test_class_weights_come_from_what_is_learned_from_alone() -> None:
     data = Shapes(6, size=(48, 64), seed=1)
-    assert planned(narrow(), data).objective.class_weights is None
+    assert planned(narrow(), data).objective.loss.class_weights is None
     chosen = planned(narrow(class_weights="median_frequency", hold_out=0.4), data)
     counts = [np.bincount(sample.labels["main"].ravel(), minlength=6) for sample in chosen.training]
     shares = []
@@ -120,9 +120,9 @@ def test_class_weights_come_from_what_is_learned_from_alone() -> None:
         there = [count for count in counts if count[index]]
         part = sum(c[index] for c in there) / sum(c.sum() for c in there) if there else 0.0
         shares.append(_share(name, len(there), part))
-    assert chosen.objective.class_weights is not None
-    assert chosen.objective.class_weights.tolist() == pytest.approx(median_frequency(shares), rel=1e-5)
-    assert planned(narrow(class_weights="effective_number"), data).objective.class_weights is not None
+    assert chosen.objective.loss.class_weights is not None
+    assert chosen.objective.loss.class_weights.tolist() == pytest.approx(median_frequency(shares), rel=1e-5)
+    assert planned(narrow(class_weights="effective_number"), data).objective.loss.class_weights is not None
 
 
 def _share(name: str, images: int, where_present: float):

@@ -105,7 +105,8 @@ def train(
     started = None if init_from is None else find_model(init_from)
     layout = announce_layout(data, layout)
     splits = splits_of(data, layout=layout, sbd=sbd)
-    planned = plan(chosen, lambda name: open_announced(data, name, layout, sbd), splits, init_from=started)
+    opened = lambda name: open_announced(data, name, layout, sbd)  # noqa: E731
+    planned = plan(chosen, opened, splits, init_from=started, resumed=resume is not None)
     with folder.taken() if first else nullcontext(), _tidied(folder, fresh=resume is None and first):
         if minutes is not None:
             planned = _fitted(planned, minutes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.sample import Sample
-from pixelwise.geometry import Box, Size, crop, resize_image, resize_labels
+from pixelwise.geometry import IMAGE_GRID, Box, Grid, Size, crop, resize_image, resize_labels
 from pixelwise.labels import IGNORE
 
 
@@ -23,6 +24,12 @@ class Augmentation:
     brightness  largest relative change of all pixels
     contrast    largest relative change of the distance from the mean pixel
     saturation  largest relative change of the distance from grey
+    stretch     both sides that the image is resized to, in pixels, before it is scaled; None keeps its own
+    overhang    where a window larger than the image hangs over: "around", at random, or "behind", right and below
+    sampled     part of the `cells` whose pixels keep their labels, each chosen for itself; the others are ignored
+    cells       a network's: where they lie in the window
+
+    Sources: FCN (PAMI 2017), section 4.4, for `sampled`; DeepLab v1's released Caffe (ICLR 2015) for "behind".
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -32,6 +39,10 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    stretch: int | None = None
+    overhang: Literal["around", "behind"] = "around"
+    sampled: float = 1.0
+    cells: Grid = IMAGE_GRID
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -40,7 +51,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """One drawn view: the size to resize to, the box to cut there, and the changes of colour (factors, 1 = none)."""
+    """One drawn view: the size to resize to, the box to cut there, and the changes of colour (factors, 1 = none).
+
+    kept  `(h, w)`, which pixels of the window keep their labels; None: all
+    """
 
     size: Size
     box: Box
@@ -48,16 +62,23 @@ class View:
     brightness: float
     contrast: float
     saturation: float
+    kept: NDArray[np.bool_] | None = None
 
 
 def draw_view(size: Size, settings: Augmentation, generator: np.random.Generator) -> View:
     """Draw a view of an image of `size`; the same generator state gives the same view."""
     factor = float(np.exp(generator.uniform(*np.log(settings.scale))))
-    resized = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    sides = size if settings.stretch is None else (settings.stretch, settings.stretch)
+    resized = max(1, round(sides[0] * factor)), max(1, round(sides[1] * factor))
     window = resized if settings.crop is None else (settings.crop, settings.crop)
-    # A window larger than the image hangs over at random sides; a smaller one lies anywhere inside.
+    # A window larger than the image may hang over at any side; a smaller one lies anywhere inside.
+    around = settings.overhang == "around"
     y0, x0 = (
-        int(generator.integers(min(0, have - want) - settings.jitter, max(0, have - want) + settings.jitter + 1))
+        int(
+            generator.integers(
+                (min(0, have - want) if around else 0) - settings.jitter, max(0, have - want) + settings.jitter + 1
+            )
+        )
         for have, want in zip(resized, window, strict=True)
     )
     return View(
@@ -67,7 +88,17 @@ def draw_view(size: Size, settings: Augmentation, generator: np.random.Generator
         brightness=1 + settings.brightness * generator.uniform(-1, 1),
         contrast=1 + settings.contrast * generator.uniform(-1, 1),
         saturation=1 + settings.saturation * generator.uniform(-1, 1),
+        kept=None if settings.sampled == 1 else _draw_cells(window, settings, generator),
     )
+
+
+def _draw_cells(window: Size, settings: Augmentation, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Which pixels of the window lie on cells that are kept: each belongs to the nearest one."""
+    grid = settings.cells
+    rows, columns = (np.rint((np.arange(side) - grid.shift) / grid.scale).astype(int) for side in window)
+    rows, columns = rows - rows[0], columns - columns[0]
+    kept = generator.random((rows[-1] + 1, columns[-1] + 1)) < settings.sampled
+    return kept[np.ix_(rows, columns)]
 
 
 def apply_view(sample: Sample, view: View, fill: tuple[float, ...]) -> tuple[NDArray, dict[str, NDArray[np.uint8]]]:
@@ -80,6 +111,8 @@ def apply_view(sample: Sample, view: View, fill: tuple[float, ...]) -> tuple[NDA
     labels = {head: crop(resize_labels(labels, view.size), view.box, IGNORE) for head, labels in sample.labels.items()}
     if view.flipped:
         image, labels = image[:, ::-1], {head: map_[:, ::-1] for head, map_ in labels.items()}
+    if view.kept is not None:
+        labels = {head: np.where(view.kept, map_, np.uint8(IGNORE)) for head, map_ in labels.items()}
     return image, labels
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +25,8 @@ from pixelwise.training.objectives import Objective, Trainee
 from pixelwise.training.schedule import RateFactor
 from pixelwise.training.states import Position, States
 
+DivideBy = Literal["places", "batch", "images"]
+
 BLANK_STEPS = 50
 """After so many steps without one labelled pixel it is no accident."""
 
@@ -33,6 +36,7 @@ class Learner:
     """What learns: a network, what it minimises, and by what its weights are changed.
 
     factor   what the optimiser's rates are multiplied by, step by step
+    rate     the rate that the groups' are multiples of: what is told of a step, times the factor
     average  the running mean of the weights, which is then what is validated and kept; None: the weights themselves
     """
 
@@ -40,6 +44,7 @@ class Learner:
     objective: Objective
     optimiser: Optimizer
     factor: RateFactor
+    rate: float
     average: WeightAverage | None = None
 
     @property
@@ -54,6 +59,7 @@ class Cadence:
 
     accumulate  batches whose gradients make one step
     clip        largest norm of the joint gradient, or None
+    divide_by   what the sums of a step are divided by, as `learn` says
     """
 
     steps: int
@@ -61,6 +67,7 @@ class Cadence:
     save_every: int
     accumulate: int = 1
     clip: float | None = None
+    divide_by: DivideBy = "places"
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,11 @@ class Progress:
     step: int
     steps: int
     loss: float
-    """Mean over the labelled pixels of the step's batches."""
+    """What was minimised: the sums of the step's batches, divided as the recipe says."""
     parts: Mapping[str, float]
     """What the loss is the sum of."""
     rate: float
-    """Learning rate of the first group."""
+    """The recipe's learning rate times the schedule's factor; the groups learn at multiples of it."""
     score: float | None
     """Validation score, on the steps that validate, if anything was labelled there."""
     best: float | None
@@ -113,10 +120,10 @@ def train(
     stopped = False
     while position.step < cadence.steps and not stopped:
         group = [batch.to(accelerator.device) for batch in itertools.islice(stream, cadence.accumulate)]
-        parts, weight = learn(accelerator, trainee, learner.objective, group)
+        parts, weight = learn(accelerator, trainee, learner.objective, group, cadence.divide_by)
         position.labelled += weight
         _refuse_nonsense(parts, position.labelled, position.step + 1, cadence.steps, group)
-        rate = float(schedule.get_last_lr()[0])
+        rate = learner.rate * _factor_of(schedule)
         if cadence.clip is not None:
             accelerator.clip_grad_norm_(trainee.parameters(), cadence.clip)
         optimiser.step()
@@ -145,16 +152,28 @@ def train(
 
 
 def learn(
-    accelerator: Accelerator, trainee: nn.Module, objective: Objective, group: list[Batch]
+    accelerator: Accelerator,
+    trainee: nn.Module,
+    objective: Objective,
+    group: list[Batch],
+    divide_by: DivideBy = "places",
 ) -> tuple[dict[str, float], float]:
-    """Add the gradient of a step's batches; returns the parts of its loss, means over all processes' labelled places,
-    and the weight of these places.
+    """Add the gradient of a step's batches; returns the parts of its loss and the weight of its labelled places.
+
+    Sums are divided, over all processes, by
+        "places"  the labelled places of the step, so that each of them weighs the same
+        "batch"   the labelled places of the batch, times the number of batches, so that each batch weighs the same
+        "images"  the number of images, so that an image weighs by its labelled places
+
+    Source: Caffe's SoftmaxWithLoss with iter_size: "batch" is normalize, "images" its absence with batches of one image.
     """
-    places = torch.stack([objective.count(batch).float() for batch in group]).sum()
+    places = torch.stack([objective.count(batch).float() for batch in group])
     joint = accelerator.reduce(places, "sum")
-    divisor = joint.masked_fill(joint == 0, 1)
-    sums: dict[str, Tensor] = {}
-    for number, batch in enumerate(group, start=1):
+    images = accelerator.reduce(joint.new_tensor(sum(len(batch.names) for batch in group)), "sum")
+    divided = {"places": joint.sum().expand_as(joint), "batch": joint * len(group), "images": images.expand_as(joint)}
+    divisors = divided[divide_by].masked_fill(divided[divide_by] == 0, 1)
+    means: dict[str, Tensor] = {}
+    for number, (batch, divisor) in enumerate(zip(group, divisors, strict=True), start=1):
         # Processes exchange gradients once a step, on its last batch.
         with nullcontext() if number == len(group) else accelerator.no_sync(trainee):
             parts = _forward(trainee, batch)
@@ -162,9 +181,14 @@ def learn(
             # They average their gradients, and each sum is divided by everybody's places already.
             accelerator.backward(loss * accelerator.num_processes)
         for name, part in parts.items():
-            sums[name] = sums.get(name, part.new_zeros(())) + part.detach()
-    means = {name: float(accelerator.reduce(part, "sum") / divisor) for name, part in sums.items()}
-    return means, float(joint)
+            means[name] = means.get(name, part.new_zeros(())) + part.detach() / divisor
+    return {name: float(accelerator.reduce(part, "sum")) for name, part in means.items()}, float(joint.sum())
+
+
+def _factor_of(schedule: LambdaLR) -> float:
+    """What the groups' rates are multiplied by at this step; some may be 0, and the largest says it."""
+    base, now = max(zip(schedule.base_lrs, schedule.get_last_lr(), strict=True))
+    return float(now) / float(base) if base else 0.0
 
 
 def _forward(trainee: nn.Module, batch: Batch) -> dict[str, Tensor]:

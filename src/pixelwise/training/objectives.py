@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from pixelwise.data.batches import Batch
 from pixelwise.geometry import Grid, Size
-from pixelwise.labels import IGNORE, MAIN
+from pixelwise.labels import MAIN
 from pixelwise.models.layers import bilinear_matrix, interpolate_separably
 from pixelwise.models.network import Network
+from pixelwise.training.losses import Loss
 
 
 class Objective(Protocol):
@@ -34,51 +35,42 @@ class Objective(Protocol):
 
 
 class PixelObjective:
-    """Softmax cross-entropy summed over labelled pixels at the images' size, in float32; ignored pixels do not enter.
+    """The loss at the images' size.
 
-    class_weights  `(K,)`, what a pixel of each class weighs; None: 1
-    hardest        the share of a batch's labelled pixels that counts, those with the largest loss; None: all
-    smoothing      the share of the target that is spread evenly over all classes
+    label_weight  what GDN's label loss weighs: for each image, the mean over all classes but the first, the background,
+                  of the cross-entropy of whether a labelled pixel of the class is in it. 0: none
 
-    Sources: FCN (PAMI 2017), section 4.2; for `hardest`, Shrivastava et al., OHEM (CVPR 2016), here with a fixed share;
-    for `smoothing`, Szegedy et al. (CVPR 2016), section 7.
+    The label loss is multiplied by the places counted / images: the two are then means over places and over images, and
+    their proportion does not depend on what a step is divided by.
+
+    Sources: FCN (PAMI 2017), section 4.2; Global Deconvolutional Networks (BMVC 2016), section 3.3, for the label loss.
     """
 
-    def __init__(
-        self, class_weights: Sequence[float] | None = None, hardest: float | None = None, smoothing: float = 0.0
-    ) -> None:
-        assert class_weights is None or hardest is None, "a share of weighted pixels has no agreed meaning"
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.hardest = hardest
-        self.smoothing = smoothing
+    def __init__(self, loss: Loss | None = None, label_weight: float = 0.0) -> None:
+        self.loss = loss or Loss()
+        self.label_weight = label_weight
 
     def count(self, batch: Batch) -> Tensor:
-        """The weight of the pixels that the sum runs over."""
-        labels = batch.labels[MAIN]
-        labelled = labels[labels != IGNORE]
-        if self.class_weights is not None:
-            return self.class_weights.to(labels.device)[labelled].sum()
-        return labelled.new_tensor(self._kept(labelled.numel()))
+        """The weight of the labelled pixels."""
+        return self.loss.count(batch.labels[MAIN])
 
     def __call__(self, network: Network, batch: Batch) -> dict[str, Tensor]:
-        """One part, `pixels`; 0 where every pixel is ignored."""
+        """The part `pixels`, 0 where every pixel is ignored, and `labels` where the label loss has a weight."""
         labels = batch.labels[MAIN]
-        scores = network(batch.images).float()
-        weights = None if self.class_weights is None else self.class_weights.to(labels.device)
-        losses = functional.cross_entropy(
-            scores, labels, weights, ignore_index=IGNORE, reduction="none", label_smoothing=self.smoothing
-        )
-        if self.hardest is not None:
-            labelled = labels != IGNORE
-            losses = losses[labelled].topk(self._kept(int(labelled.sum()))).values
-        return {"pixels": losses.sum()}
-
-    def _kept(self, labelled: int) -> int:
-        return labelled if self.hardest is None else math.ceil(self.hardest * labelled)
+        if not self.label_weight:
+            return {"pixels": self.loss.sum(network(batch.images), labels)}
+        outputs = network.outputs(batch.images)
+        assert outputs.image_logits is not None, "a label loss needs a label head, and images of its size"
+        scores = network.upsample(outputs, (labels.shape[-2], labels.shape[-1]))[MAIN]
+        missed = _label_loss(outputs.image_logits, labels)
+        return {
+            "pixels": self.loss.sum(scores, labels),
+            "labels": self.label_weight * missed * self.count(batch),
+        }
 
 
 class CoarseObjective:
-    """Softmax cross-entropy at the network's own stride, summed over its labelled cells, in float32.
+    """The loss at the network's own stride, on its cells.
 
     A cell is compared with the label of the pixel it lies on: the nearest, and of two the later one. A cell that lies
     outside the image does not enter.
@@ -88,18 +80,20 @@ class CoarseObjective:
     Source: the released train.prototxt of DeepLab v1 (ICLR 2015), which takes every eighth pixel of sides 8k + 1.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, loss: Loss | None = None) -> None:
         self.grid = grid
+        self.loss = loss or Loss()
 
     def count(self, batch: Batch) -> Tensor:
-        """The number of labelled cells."""
-        return _labelled(_at_cells(batch.labels[MAIN], (self.grid, self.grid))[0])
+        """The weight of the labelled cells."""
+        return self.loss.count(_at_cells(batch.labels[MAIN], (self.grid, self.grid))[0])
 
     def __call__(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         """One part, `cells`; 0 where every cell is ignored."""
         outputs = network.outputs(batch.images)
         assert outputs.grids[MAIN] == self.grid
-        return {"cells": _loss(outputs.scores[MAIN], *_at_cells(batch.labels[MAIN], (self.grid, self.grid)))}
+        labels, inside = _at_cells(batch.labels[MAIN], (self.grid, self.grid))
+        return {"cells": self.loss.sum(_cut(outputs.scores[MAIN], inside, labels), labels)}
 
 
 class MultiScaleObjective:
@@ -119,14 +113,15 @@ class MultiScaleObjective:
     Source: DeepLab v2 (PAMI 2018), sections 3.2 and 4.1.2, and its released training with three scales.
     """
 
-    def __init__(self, grid: Grid, scales: Sequence[float] = (0.5, 0.75, 1.0)) -> None:
+    def __init__(self, grid: Grid, scales: Sequence[float], loss: Loss | None = None) -> None:
         assert 1 in scales, "all maps are brought to that of scale 1"
         self.grid = grid
         self.scales = tuple(scales)
+        self.loss = loss or Loss()
 
     def count(self, batch: Batch) -> Tensor:
-        """The number of labelled cells at scale 1."""
-        return _labelled(_at_cells(batch.labels[MAIN], (self.grid, self.grid))[0])
+        """The weight of the labelled cells at scale 1."""
+        return self.loss.count(_at_cells(batch.labels[MAIN], (self.grid, self.grid))[0])
 
     def __call__(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         """A part for each scale, such as `scale_0.5`, and `fused`."""
@@ -135,16 +130,32 @@ class MultiScaleObjective:
         parts: dict[str, Tensor] = {}
         maps: dict[float, tuple[Tensor, tuple[Grid, Grid]]] = {}
         for scale in self.scales:
-            size = max(1, round(scale * height)), max(1, round(scale * width))
+            size = scaled_size((height, width), scale)
             scores = network.outputs(_resized(batch.images, size)).scores[MAIN]
             grids = _enlarged(self.grid, height / size[0]), _enlarged(self.grid, width / size[1])
             wanted, inside = _at_cells(labels, grids)
-            parts[f"scale_{scale:g}"] = _loss(scores, wanted, inside) * (count / _labelled(wanted).clamp(min=1))
+            own = self.loss.count(wanted)
+            total = self.loss.sum(_cut(scores, inside, wanted), wanted)
+            parts[f"scale_{scale:g}"] = total * (count / own.masked_fill(own == 0, 1))
             maps[scale] = scores, grids
         whole, grids = maps[1]
         cells = whole.shape[-2], whole.shape[-1]
         brought = [whole if scores is whole else _brought(scores, seen, grids, cells) for scores, seen in maps.values()]
-        return parts | {"fused": _loss(torch.stack(brought).amax(0), *_at_cells(labels, grids))}
+        wanted, inside = _at_cells(labels, grids)
+        fused = torch.stack(brought).amax(0)
+        return parts | {"fused": self.loss.sum(_cut(fused, inside, wanted), wanted)}
+
+
+def scaled_size(size: Size, scale: float) -> Size:
+    """The sides at which an image of `size` is shown at a scale, rounded, at least 1."""
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
+def _label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over images and classes for `logits` `(N, K - 1)` of all classes but the first, in float32."""
+    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device)
+    there = (labels.flatten(1)[:, None] == classes[:, None]).any(2)
+    return functional.binary_cross_entropy_with_logits(logits.float(), there.float())
 
 
 def _resized(images: Tensor, size: Size) -> Tensor:
@@ -175,15 +186,11 @@ def _at_cells(labels: Tensor, grids: tuple[Grid, Grid]) -> tuple[Tensor, tuple[s
     return labels[:, pixels[0][:, None], pixels[1]], (inside[0], inside[1])
 
 
-def _labelled(labels: Tensor) -> Tensor:
-    return (labels != IGNORE).sum()
-
-
-def _loss(scores: Tensor, labels: Tensor, cells: tuple[slice, slice]) -> Tensor:
-    """Cross-entropy of `cells` of a map with their labels `(N, h, w)`, summed."""
-    scores = scores[..., cells[0], cells[1]].float()
+def _cut(scores: Tensor, cells: tuple[slice, slice], labels: Tensor) -> Tensor:
+    """The `cells` of a map that `labels` `(N, h, w)` belong to."""
+    scores = scores[..., cells[0], cells[1]]
     assert scores.shape[-2:] == labels.shape[-2:], "the map ends before the image does"
-    return functional.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum")
+    return scores
 
 
 def _brought(scores: Tensor, grids: tuple[Grid, Grid], targets: tuple[Grid, Grid], cells: Size) -> Tensor:
@@ -197,7 +204,10 @@ def _brought(scores: Tensor, grids: tuple[Grid, Grid], targets: tuple[Grid, Grid
 
 
 class Trainee(nn.Module):
-    """A network with its objective, as one module: what several processes wrap, so that any way of calling it is synchronised."""
+    """A network with its objective, as one module: what several processes wrap, so that any way of calling it is synchronised.
+
+    Batch norms that do not learn stay in evaluation mode: a part that is held still keeps its running statistics too.
+    """
 
     def __init__(self, network: Network, objective: Objective) -> None:
         super().__init__()
@@ -207,3 +217,11 @@ class Trainee(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The named parts of the sum that is minimised."""
         return self.objective(self.network, batch)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for everything but norms that do not learn."""
+        super().train(mode)
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.requires_grad:
+                module.eval()
+        return self

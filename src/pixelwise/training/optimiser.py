@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from pixelwise.models.network import Network
+
+Learn = Literal["all", "decoder", "added", "last"]
+OptimiserName = Literal["sgd", "caffe", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Rates:
     backbone  the trunk
     last      the layers that give the scores
     bias      the biases of convolutions, on top of their part's multiple; biases and normalisations do not decay
+    plain_biases  whether `bias`, and that there is no decay, hold for the layers that give the scores alone; the other
+                  biases then learn and decay as weights
     """
 
     rate: float
@@ -26,6 +32,7 @@ class Rates:
     backbone: float = 1.0
     last: float = 1.0
     bias: float = 1.0
+    plain_biases: bool = False
 
 
 def parameter_groups(network: Network, rates: Rates) -> list[dict[str, Any]]:
@@ -42,22 +49,70 @@ def parameter_groups(network: Network, rates: Rates) -> list[dict[str, Any]]:
     )
     groups = []
     for part, multiple, modules in parts:
-        for kind, kind_multiple, decay in (
-            ("weights", 1.0, rates.decay),
-            ("norms", 1.0, 0.0),
-            ("biases", rates.bias, 0.0),
-        ):
+        biases = (1.0, rates.decay) if rates.plain_biases and part != "last" else (rates.bias, 0.0)
+        for kind, kind_multiple, decay in (("weights", 1.0, rates.decay), ("norms", 1.0, 0.0), ("biases", *biases)):
             chosen = [parameter for module in modules for parameter in _own(module, kind)]
             rate = rates.rate * multiple * kind_multiple
             groups.append({"name": f"{part} {kind}", "params": chosen, "lr": rate, "weight_decay": decay})
     return [group for group in groups if group["params"]]
 
 
-def create_optimiser(name: Literal["sgd", "adamw"], groups: list[dict[str, Any]], momentum: float) -> Optimizer:
-    """SGD with momentum, or AdamW (where `momentum` is its first beta); each group brings its own rate and decay."""
-    if name == "sgd":
-        return SGD(groups, momentum=momentum)
-    return AdamW(groups, betas=(momentum, 0.999))
+def hold_still(network: Network, learn: Learn, added: Collection[str]) -> None:
+    """Let only a part of the network learn.
+
+    learn  "all"; "decoder": all but the trunk; "last": the layers that give the scores; "added": the parameters named in
+           `added`, which the network has beyond the one it starts from
+    """
+    last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
+    for name, parameter in network.named_parameters():
+        learns = {
+            "all": True,
+            "decoder": not name.startswith("backbone."),
+            "last": id(parameter) in last,
+            "added": name in added,
+        }[learn]
+        parameter.requires_grad_(parameter.requires_grad and learns)
+
+
+class CaffeSGD(Optimizer):
+    """Stochastic gradient descent in Caffe's form: v <- momentum v + rate (gradient + decay w), then w <- w - v.
+
+    The rate is part of what is remembered. PyTorch's own multiplies by it afterwards: equal while the rate stays as it
+    is, and another way once it changes, for a rate that has dropped drops all that is remembered too.
+
+    Source: `solver.cpp` of Caffe as DeconvNet released it.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], momentum: float) -> None:
+        super().__init__(groups, {"momentum": momentum, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nothing here evaluates a loss anew
+        """Change every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["velocity"] = torch.zeros_like(parameter)
+                change = parameter.grad.add(parameter, alpha=group["weight_decay"])
+                state["velocity"].mul_(group["momentum"]).add_(change, alpha=group["lr"])
+                parameter.sub_(state["velocity"])
+
+
+def create_optimiser(name: OptimiserName, groups: list[dict[str, Any]], momentum: float) -> Optimizer:
+    """SGD with momentum, the same in Caffe's form, or AdamW (where `momentum` is its first beta).
+
+    Each group brings its own rate and decay.
+    """
+    match name:
+        case "sgd":
+            return SGD(groups, momentum=momentum)
+        case "caffe":
+            return CaffeSGD(groups, momentum)
+        case "adamw":
+            return AdamW(groups, betas=(momentum, 0.999))
 
 
 def _own(module: nn.Module, kind: str) -> Iterable[nn.Parameter]:

@@ -11,14 +11,18 @@ from accelerate.utils import set_seed
 from pixelwise.data.check import check
 from pixelwise.data.dataset import DataSet, hold_out
 from pixelwise.errors import InputError
+from pixelwise.geometry import Grid
 from pixelwise.labels import LabelSpec
 from pixelwise.models.network import Network
-from pixelwise.training.objectives import PixelObjective
+from pixelwise.training.demands import meet_demands
+from pixelwise.training.losses import Loss
+from pixelwise.training.objectives import CoarseObjective, MultiScaleObjective, Objective, PixelObjective
+from pixelwise.training.optimiser import hold_still
 from pixelwise.training.recipe import Recipe
 from pixelwise.training.weighing import effective_number, median_frequency
 from pixelwise.weights.checkpoint import NetworkConfig, load_checkpoint
 from pixelwise.weights.imagenet import load_imagenet
-from pixelwise.weights.surgery import take_over
+from pixelwise.weights.surgery import added_parameters, take_over
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Plan:
     """The samples a run learns from, those it selects by, the network with its first weights, and the objective.
 
     label_spec  the classes as the model will know and draw them
+    grid        where the cells of the network's scores lie
     origin      a sentence that says where the first weights came from
     """
 
@@ -35,7 +40,8 @@ class Plan:
     label_spec: LabelSpec
     network: Network
     config: NetworkConfig
-    objective: PixelObjective
+    objective: Objective
+    grid: Grid
     origin: str
 
 
@@ -45,11 +51,13 @@ def plan(
     splits: Collection[str],
     *,
     init_from: Path | None = None,
+    resumed: bool = False,
 ) -> Plan:
     """Work out a training. `open_split` opens a split of the data set, None for everything; `splits` are its names.
 
-    `init_from` is the directory of a model whose weights to start from. Raises `InputError` for unknown classes,
-    networks and splits, missing weights, and a set too small to hold samples out.
+    `init_from` is the directory of a model whose weights to start from; a run that is `resumed` has weights of its own,
+    and needs none. Raises `InputError` for unknown classes, networks and splits, missing weights, what the network cannot
+    do, and a set too small to hold samples out.
     """
     training, selection = choose_samples(recipe, open_split, splits)
     if recipe.schedule == "plateau" and selection is None:
@@ -58,14 +66,24 @@ def plan(
         training = training.with_classes(recipe.classes)
         selection = None if selection is None else selection.with_classes(recipe.classes)
     spec = training.label_spec if recipe.colours is None else training.label_spec.drawn_in(recipe.colours)
-    set_seed(recipe.seed)
     config = NetworkConfig(recipe.network, len(spec), recipe.options)
+    grid = meet_demands(recipe, config)
+    set_seed(recipe.seed)
     network = config.build()
     if init_from is not None:
         origin = take_over(network, config, spec, load_checkpoint(init_from), where=str(init_from))
+    elif resumed:
+        origin = "a saved state"
     else:
-        origin = load_imagenet(network) if recipe.init == "imagenet" else "random weights"
-    return Plan(recipe, training, selection, spec, network, config, _objective(recipe, training), origin)
+        origin = _begin(network, recipe)
+    hold_still(network, recipe.learn, added_parameters(config.name, network))
+    return Plan(recipe, training, selection, spec, network, config, _objective(recipe, training, grid), grid, origin)
+
+
+def _begin(network: Network, recipe: Recipe) -> str:
+    if recipe.init == "model":
+        raise InputError("the recipe starts from a trained model: name it with  --init-from MODEL , or set init=none")
+    return load_imagenet(network) if recipe.init == "imagenet" else "random weights"
 
 
 def choose_samples(
@@ -94,9 +112,16 @@ def choose_samples(
     return hold_out(training, recipe.hold_out) if recipe.hold_out else (training, None)
 
 
-def _objective(recipe: Recipe, training: DataSet) -> PixelObjective:
+def _objective(recipe: Recipe, training: DataSet, grid: Grid) -> Objective:
     weights = None
     if recipe.class_weights != "none":
         classes = check(training).classes
         weights = median_frequency(classes) if recipe.class_weights == "median_frequency" else effective_number(classes)
-    return PixelObjective(weights, recipe.hardest, recipe.smoothing)
+    loss = Loss(weights, recipe.hardest, recipe.smoothing, recipe.link)
+    match recipe.objective:
+        case "pixels":
+            return PixelObjective(loss, recipe.label_loss)
+        case "cells":
+            return CoarseObjective(grid, loss)
+        case "scales":
+            return MultiScaleObjective(grid, recipe.loss_scales, loss)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pixelwise.data.augment import Augmentation
 from pixelwise.errors import InputError, unknown_name
 from pixelwise.files import write_text
+from pixelwise.geometry import IMAGE_GRID, Grid
 from pixelwise.training.schedule import Kind
 
 PACKAGED = Path(__file__).parent.parent / "recipes"
@@ -25,7 +26,13 @@ class Recipe(BaseModel):
 
     network: str = Field("fcn8s_lite0", description="a name of `pixelwise models`")
     options: dict[str, Any] = Field(default_factory=dict, description="the network's own options, such as width")
-    init: Literal["imagenet", "none"] = Field("imagenet", description="weights the trunk starts from")
+    init: Literal["imagenet", "none", "model"] = Field(
+        "imagenet", description="what the weights start from: imagenet (the trunk), none, or the model of --init-from"
+    )
+    learn: Literal["all", "decoder", "added", "last"] = Field(
+        "all",
+        description="all, decoder (all but the trunk), added (to the network it starts from) or last (the scores)",
+    )
     classes: tuple[str, ...] | None = Field(None, description="classes to learn, in order; the rest is ignored")
 
     colours: tuple[str, ...] | None = Field(None, description="how the classes are drawn, #rrggbb one a class")
@@ -33,11 +40,12 @@ class Recipe(BaseModel):
     steps: int = Field(2000, ge=1, description="updates of the weights")
     batch_size: int = Field(8, ge=1, description="images a batch, over all processes")
     accumulate: int = Field(1, ge=1, description="batches an update")
-    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="sgd or adamw")
+    optimiser: Literal["sgd", "caffe", "adamw"] = Field("sgd", description="sgd, the same in Caffe's form, or adamw")
     learning_rate: float = Field(0.02, gt=0, description="rate of the new layers, which the schedule multiplies")
     backbone_rate: float = Field(1.0, ge=0, description="the trunk's rate as a multiple of learning_rate")
     last_rate: float = Field(1.0, ge=0, description="the score layers' rate as a multiple of learning_rate")
     bias_rate: float = Field(1.0, ge=0, description="the biases' rate as a multiple of their layer's")
+    plain_biases: bool = Field(False, description="biases but the score layers' learn and decay as weights do")
     momentum: float = Field(0.9, ge=0, lt=1, description="for adamw, its first beta")
     weight_decay: float = Field(1e-4, ge=0, description="decay of the weights; biases and normalisations have none")
     schedule: Kind = Field("poly", description="constant, step, poly, cosine or plateau")
@@ -49,14 +57,31 @@ class Recipe(BaseModel):
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     average: float = Field(0.0, ge=0, lt=1, description="how much the running mean of the weights keeps; 0 has none")
 
+    objective: Literal["pixels", "cells", "scales"] = Field(
+        "pixels", description="where scores meet labels: pixels, the network's own cells, or cells at several scales"
+    )
+    loss_scales: tuple[float, ...] = Field(
+        (0.5, 0.75, 1.0),  # Source: DeepLab v2 (PAMI 2018), section 4.1.2
+        description="of scales: what the sides of the images are multiplied by",
+    )
+    link: Literal["softmax", "sigmoid"] = Field("softmax", description="one class of all, or each for itself")
+    divide_by: Literal["places", "batch", "images"] = Field(
+        "places", description="what a step's loss is divided by: its labelled places, each batch's own, or its images"
+    )
+    label_loss: float = Field(0.0, ge=0, description="what the loss of GDN's label head weighs; 0 has none")
+    sampled: float = Field(1.0, gt=0, le=1, description="part of the network's cells whose pixels count, by chance")
     class_weights: Literal["none", "median_frequency", "effective_number"] = Field(
         "none", description="none, median_frequency or effective_number: what a pixel of a rare class weighs more"
     )
     hardest: float | None = Field(None, gt=0, le=1, description="part of the labelled pixels that counts, the hardest")
     smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that is spread over all classes")
 
+    stretch: int | None = Field(None, ge=1, description="side to which both sides of an image are resized first")
     scale: tuple[float, float] = Field((0.6, 1.6), description="resize by a factor between these")
     crop: int | None = Field(320, ge=1, description="side of the training window in pixels; null takes whole images")
+    overhang: Literal["around", "behind"] = Field(
+        "around", description="where a window larger than the image hangs over: at chance, or right and below"
+    )
     jitter: int = Field(0, ge=0, description="largest shift of the window in pixels, on top of where it lies")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring left and right")
     brightness: float = Field(0.2, ge=0, lt=1, description="largest relative change of brightness")
@@ -92,12 +117,24 @@ class Recipe(BaseModel):
     def _weighs_one_way(self) -> Recipe:
         if self.hardest is not None and self.class_weights != "none":
             raise ValueError("hardest and class_weights exclude each other: choose one")
+        if self.link == "sigmoid" and self.smoothing:
+            raise ValueError("smoothing spreads the one target of a softmax: leave it out with link: sigmoid")
+        if self.label_loss and self.objective != "pixels":
+            raise ValueError("label_loss goes with objective: pixels")
         return self
 
-    def augmentation(self) -> Augmentation:
-        """The part of the recipe that the data room understands."""
+    @field_validator("loss_scales")
+    @classmethod
+    def _scales_hold_the_image(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if 1 not in scales or min(scales) <= 0:
+            raise ValueError("expected factors above 0, 1 among them")
+        return scales
+
+    def augmentation(self, cells: Grid = IMAGE_GRID) -> Augmentation:
+        """The part of the recipe that the data room understands; `cells` are the network's."""
         colours = (self.brightness, self.contrast, self.saturation)
-        return Augmentation(self.scale, self.crop, self.jitter, self.flip, *colours)
+        window = (self.scale, self.crop, self.jitter, self.flip)
+        return Augmentation(*window, *colours, self.stretch, self.overhang, self.sampled, cells)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recipe, every key spelled out, as YAML."""
@@ -105,9 +142,11 @@ class Recipe(BaseModel):
 
 
 def list_recipes() -> dict[str, Path]:
-    """The recipes that come with the library: name -> file."""
+    """The recipes that come with the library: name -> file; our own first, then those of the papers, folder by folder."""
     folder = PACKAGED if PACKAGED.is_dir() else CHECKOUT
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    files = sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.parts), path))
+    assert len({path.stem for path in files}) == len(files), "recipes are found by their names"
+    return {path.stem: path for path in files}
 
 
 def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -118,7 +157,7 @@ def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] 
     where, values, changed = "recipe", dict[str, Any](), set[str]()
     if name is not None:
         path = _find(name)
-        where, values = str(path), _read_yaml(path)
+        where, values = str(path), _with_base(path)
     for word in overrides:
         key, value = read_word(word, example="steps=500")
         values[key] = value
@@ -158,6 +197,17 @@ def _find(name: str | os.PathLike[str]) -> Path:
     if str(name) not in recipes:
         raise unknown_name("recipe", str(name), recipes)
     return recipes[str(name)]
+
+
+def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a recipe file, on top of those of the recipe that its key `like` names."""
+    if path in above:
+        raise InputError(
+            f"{path}: is like itself, by way of {', '.join(file.stem for file in above)}; take one like away"
+        )
+    values = _read_yaml(path)
+    like = values.pop("like", None)
+    return values if like is None else _with_base(_find(str(like)), (*above, path)) | values
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -88,7 +88,9 @@ def run(
         lambda first, last: batches.loader(first, last, workers=recipe.workers, pin=torch.cuda.is_available()),
         accelerator,
         states,
-        Cadence(recipe.steps, recipe.validate_every, recipe.save_every, recipe.accumulate, recipe.clip),
+        Cadence(
+            recipe.steps, recipe.validate_every, recipe.save_every, recipe.accumulate, recipe.clip, recipe.divide_by
+        ),
         validate=None if plan.selection is None else validate,
         keep=keep,
         watch=tell,
@@ -110,7 +112,7 @@ def build_learner(plan: Plan, device: torch.device) -> Learner:
     _quicken_statistics(network, recipe.steps)
     optimiser = create_optimiser(recipe.optimiser, parameter_groups(network, _rates(recipe)), recipe.momentum)
     average = WeightAverage(network, recipe.average) if recipe.average else None
-    return Learner(network, plan.objective, optimiser, _factor(recipe), average)
+    return Learner(network, plan.objective, optimiser, _factor(recipe), recipe.learning_rate, average)
 
 
 def build_batches(plan: Plan, part: int, parts: int) -> Batches:
@@ -119,7 +121,13 @@ def build_batches(plan: Plan, part: int, parts: int) -> Batches:
     if recipe.batch_size < parts:
         raise InputError(f"a batch of {recipe.batch_size} cannot be shared by {parts} processes: raise batch_size")
     return Batches(
-        plan.training, recipe.batch_size, recipe.augmentation(), fill, seed=recipe.seed, part=part, parts=parts
+        plan.training,
+        recipe.batch_size,
+        recipe.augmentation(plan.grid),
+        fill,
+        seed=recipe.seed,
+        part=part,
+        parts=parts,
     )
 
 
@@ -135,7 +143,8 @@ def _quicken_statistics(network: Network, steps: int) -> None:
 
 
 def _rates(recipe: Recipe) -> Rates:
-    return Rates(recipe.learning_rate, recipe.weight_decay, recipe.backbone_rate, recipe.last_rate, recipe.bias_rate)
+    multiples = (recipe.backbone_rate, recipe.last_rate, recipe.bias_rate)
+    return Rates(recipe.learning_rate, recipe.weight_decay, *multiples, recipe.plain_biases)
 
 
 def _factor(recipe: Recipe) -> RateFactor:

@@ -49,7 +49,7 @@ def _seconds_a_step(plan: Plan, accelerator: Accelerator, enough: float) -> floa
     for _ in range(TIMED_STEPS):
         begun = time.monotonic()
         group = [next(stream).to(accelerator.device) for _ in range(recipe.accumulate)]
-        learn(accelerator, trainee, learner.objective, group)
+        learn(accelerator, trainee, learner.objective, group, recipe.divide_by)
         optimiser.step()
         optimiser.zero_grad()
         if learner.average:

@@ -50,7 +50,9 @@ def load_imagenet(network: Network, file: str | os.PathLike[str] | None = None) 
         return _load_classifier(network, file)
     if not isinstance(network.backbone, EfficientNetLite):
         raise InputError(
-            f"no ImageNet weights are at hand for {type(network.backbone).__name__}: train with  init=none , or a Lite0 network"
+            f"no ImageNet weights are at hand for {type(network.backbone).__name__}: make a start of a classifier's file "
+            f"(pixelwise import-weights FILE --to NETWORK --init) and train with --init-from; or with  init=none ; or take "
+            f"a Lite0 network"
         )
     path = lite0_file()
     own = network.backbone.state_dict()

@@ -16,6 +16,27 @@ FCN_STAGES = ("fcn32s", "fcn16s", "fcn8s")
 """Each is trained from the one before it. Source: FCN (PAMI 2017), section 4.3."""
 
 
+BEGINNINGS: Mapping[str, tuple[str, str, str]] = {
+    "deeplab_msc_largefov_vgg16": ("deeplab_largefov_vgg16", "decoder.branches.0.", "decoder.branches.5."),
+    "gdn_fcn32s_vgg16": ("fcn32s_vgg16", "decoder.", "decoder.coarse."),
+    "gdn_fc_fcn32s_vgg16": ("fcn32s_vgg16", "decoder.", "decoder.coarse."),
+    "gdn_largefov_vgg16": ("deeplab_largefov_vgg16", "decoder.", "decoder.coarse."),
+    "gdn_lite0": ("fcn32s_lite0", "decoder.", "decoder.coarse."),
+}
+"""Networks that add something to another one: which that is, and what its decoder's names begin with there and here.
+
+Sources: DeepLab v1 (ICLR 2015), section 4.3, for MSc; Global Deconvolutional Networks (BMVC 2016), section 4.3.
+"""
+
+
+def added_parameters(name: str, network: Network) -> frozenset[str]:
+    """The names of the parameters that a network has beyond the one it begins from; none where it begins from none."""
+    if name not in BEGINNINGS:
+        return frozenset()
+    shared = ("backbone.", BEGINNINGS[name][2])
+    return frozenset(path for path, _ in network.named_parameters() if not path.startswith(shared))
+
+
 def subsampled_classifier(
     classifier: Mapping[str, Tensor], channels: int, kernel: int, *, seed: int = 0
 ) -> dict[str, Tensor]:
@@ -68,15 +89,18 @@ def for_other_pixels(weight: Tensor, theirs: Normalise, ours: Normalise) -> tupl
 def take_over(
     network: Network, config: NetworkConfig, label_spec: LabelSpec, checkpoint: Checkpoint, where: str
 ) -> str:
-    """Start a network from a trained one of the same build, or an FCN from a coarser one on the same trunk.
+    """Start a network from a trained one of the same build, from one that it adds something to, as `BEGINNINGS` says, or
+    an FCN from a coarser one on the same trunk.
 
     Classes correspond by name: the score layers' rows of classes that both know are copied, rows of new classes stay
-    as they are, and so do the score layers that a finer FCN adds: at zero. Returns a sentence that says what was taken
+    as they are, and so does what the network adds: the scores of a finer FCN at zero. Returns a sentence that says what was taken
     over. Raises `InputError` where the builds differ in anything else, or a layer mixes classes and their number differs.
     """
     theirs = checkpoint.config
+    grown = config.name in BEGINNINGS and theirs.name == BEGINNINGS[config.name][0]
     same = theirs.name == config.name or _is_coarser(theirs.name, config.name)
-    if not same or dict(theirs.options) != dict(config.options):
+    ours = {key: config.options[key] for key in config.options if key in theirs.options or not grown}
+    if not (same or grown) or dict(theirs.options) != ours:
         raise InputError(
             f"{where}: is a {theirs.name} {dict(theirs.options) or ''}, but a {config.name} {dict(config.options) or ''} is to "
             f"be trained; choose the same network and options"
@@ -85,9 +109,15 @@ def take_over(
     rows = [label_spec.names.index(name) for name in shared]
     their_rows = [checkpoint.label_spec.names.index(name) for name in shared]
     last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
-    their_state = checkpoint.network.state_dict()
+    their_state = dict(checkpoint.network.state_dict())
+    if grown:
+        _, there, here = BEGINNINGS[config.name]
+        their_state = {
+            here + name.removeprefix(there) if name.startswith(there) else name: tensor
+            for name, tensor in their_state.items()
+        }
     for name, tensor in network.state_dict(keep_vars=True).items():
-        if id(tensor) not in last and tensor.shape != their_state[name].shape:
+        if id(tensor) not in last and name in their_state and tensor.shape != their_state[name].shape:
             raise InputError(
                 f"{where}: '{name}' mixes its {len(checkpoint.label_spec)} classes, so it cannot start a network of "
                 f"{len(label_spec)}; train with the same classes, or without that part"
@@ -95,13 +125,14 @@ def take_over(
     with torch.no_grad():
         for name, tensor in network.state_dict(keep_vars=True).items():
             if name not in their_state:
-                assert id(tensor) in last, name
+                assert grown or id(tensor) in last, name
             elif id(tensor) in last:
                 tensor[rows] = their_state[name][their_rows]
             else:
                 tensor.copy_(their_state[name])
     new = [name for name in label_spec.names if name not in shared]
-    started = where if theirs.name == config.name else f"{where}, a coarser {theirs.name}"
+    kind = "" if theirs.name == config.name else f", a {theirs.name}" if grown else f", a coarser {theirs.name}"
+    started = f"{where}{kind}"
     return f"{started} (classes taken over: {', '.join(shared) or 'none'}; new: {', '.join(new) or 'none'})"
 
 

@@ -30,6 +30,7 @@ class SkipDecoder(nn.Module):
     fusion    a name of `FUSIONS`; `InputError` for any other
     factors   fixed numbers that the skipped-to maps are multiplied by before they are scored; none: 1 for each
     learned   whether the steps between maps learn their kernels; the last one, to the image, never does
+    null_background  whether the first class, the background, has no classifier: its score is 0 everywhere
     """
 
     def __init__(
@@ -43,14 +44,16 @@ class SkipDecoder(nn.Module):
         fusion: str = "sum",
         factors: Sequence[float] = (),
         learned: bool = False,
+        null_background: bool = False,
     ) -> None:
         super().__init__()
         if fusion not in FUSIONS:
             raise unknown_name("fusion", fusion, FUSIONS)
         self.heads = {MAIN: classes}
         self.head = head
-        self.score = _zero_score(channels[0], classes)
-        self.skip_scores = nn.ModuleList(_zero_score(count, classes) for count in channels[1:])
+        score = _NullBackground if null_background else nn.Conv2d
+        self.score = _zeroed(score(channels[0], classes, 1))
+        self.skip_scores = nn.ModuleList(_zeroed(score(count, classes, 1)) for count in channels[1:])
         self.enlarge = nn.ModuleList()
         self.fusion = fusion
         self.factors = tuple(factors) or (1.0,) * len(self.skip_scores)
@@ -90,8 +93,18 @@ class SkipDecoder(nn.Module):
         return {MAIN: crop_to(enlarged, self.to_image.grid, IMAGE_GRID, size)}
 
 
-def _zero_score(channels: int, classes: int) -> nn.Conv2d:
-    score = nn.Conv2d(channels, classes, 1)
+class _NullBackground(nn.Conv2d):
+    """A score layer whose first score is 0. Its weights are there, as in every score layer, and stay what they are.
+
+    Source: FCN (PAMI 2017), section 6.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return torch.cat((torch.zeros_like(scores[:, :1]), scores[:, 1:]), dim=1)
+
+
+def _zeroed(score: nn.Conv2d) -> nn.Conv2d:
     nn.init.zeros_(score.weight)
     nn.init.zeros_(score.bias)  # type: ignore[arg-type]  # there is a bias: the default
     return score

@@ -3,7 +3,7 @@
 What their builders take beside the number of classes:
 
     width               a factor for every channel count
-    frozen              only the layers of the scores learn: "FCN-32s fixed" of the paper's table 3
+    null_background     the first class has no classifier, its score is 0: section 6 of the paper
     fusion              how skips are joined: "sum" as published, or "max", which section 4.3 tried
     learned_upsampling  whether the enlarging layers between maps learn: the paper says yes, the release no
     channels, mean      of the image, and the value of each channel that is nothing: depth beside RGB, say
@@ -82,23 +82,12 @@ def convolutionalised(weight: Tensor, channels: int, kernel: int) -> Tensor:
     return weight.reshape(-1, channels, kernel, kernel)
 
 
-def _network(
-    normalise: Normalise, trunk: nn.Module, decoder: SkipDecoder, *, sizes: SizeRule | None = None, frozen: bool
-) -> Network:
-    network = Network(normalise, trunk, decoder, sizes)
-    if frozen:
-        network.requires_grad_(False)
-        for layer in network.last_layers:
-            layer.requires_grad_(True)
-    return network
-
-
 # What makes a network the one of its name is positional: options cannot change it.
 
 
 def _vgg(
     stages: tuple[Stage, ...], skips: int, factors: tuple[float, ...], /, classes: int, *, width: float = 1.0,
-    fusion: str = "sum", learned_upsampling: bool = False, frozen: bool = False,
+    fusion: str = "sum", learned_upsampling: bool = False, null_background: bool = False,
     channels: int = 3, mean: Sequence[float] | None = None,
 ) -> Network:  # fmt: skip
     trunk = VGG(stages, width=width, channels_in=channels, first_padding=FIRST_PADDING)
@@ -110,40 +99,37 @@ def _vgg(
         fusion=fusion,
         factors=factors,
         learned=learned_upsampling,
+        null_background=null_background,
     )
-    return _network(caffe_normalise(channels, mean), trunk, decoder, frozen=frozen)
+    return Network(caffe_normalise(channels, mean), trunk, decoder)
 
 
 def _vgg_to_a_pool(
-    stages: tuple[Stage, ...], /, classes: int, *, width: float = 1.0, frozen: bool = False,
+    stages: tuple[Stage, ...], /, classes: int, *, width: float = 1.0,
     channels: int = 3, mean: Sequence[float] | None = None,
 ) -> Network:  # fmt: skip
     trunk = VGG(stages, width=width, channels_in=channels, first_padding=FIRST_PADDING, taps=(len(stages),))
     decoder = SkipDecoder(classes, nn.Sequential(), trunk.channels, trunk.grids)
-    return _network(caffe_normalise(channels, mean), trunk, decoder, frozen=frozen)
+    return Network(caffe_normalise(channels, mean), trunk, decoder)
 
 
-def _alexnet(
-    classes: int, *, width: float = 1.0, frozen: bool = False, channels: int = 3, mean: Sequence[float] | None = None
-) -> Network:
+def _alexnet(classes: int, *, width: float = 1.0, channels: int = 3, mean: Sequence[float] | None = None) -> Network:
     trunk = AlexNet(width=width, channels_in=channels, first_padding=FIRST_PADDING)
     head = convolutional_classifier(trunk.channels[-1], kernel=6, width=width)  # Source: FCN's `voc-fcn-alexnet/net.py`
     decoder = SkipDecoder(classes, head, [scaled(CLASSIFIER_CHANNELS, width)], trunk.grids)
-    return _network(caffe_normalise(channels, mean), trunk, decoder, frozen=frozen)
+    return Network(caffe_normalise(channels, mean), trunk, decoder)
 
 
-def _googlenet(
-    classes: int, *, width: float = 1.0, frozen: bool = False, channels: int = 3, mean: Sequence[float] | None = None
-) -> Network:
+def _googlenet(classes: int, *, width: float = 1.0, channels: int = 3, mean: Sequence[float] | None = None) -> Network:
     trunk = GoogLeNet(width=width, channels_in=channels)
     decoder = SkipDecoder(classes, nn.Sequential(), trunk.channels, trunk.grids)
     # 31 pixels are the fewest that leave every pool a cell to look at; there is no padding of 100 to help.
-    return _network(caffe_normalise(channels, mean), trunk, decoder, sizes=SizeRule(minimum=31), frozen=frozen)
+    return Network(caffe_normalise(channels, mean), trunk, decoder, sizes=SizeRule(minimum=31))
 
 
 def _lite0(
     skips: int, /, classes: int, *, width: float = 1.0, context: int = 256,
-    fusion: str = "sum", learned_upsampling: bool = False, frozen: bool = False,
+    fusion: str = "sum", learned_upsampling: bool = False, null_background: bool = False,
 ) -> Network:  # fmt: skip
     trunk = EfficientNetLite(width=width)
     context = scaled(context, width)
@@ -155,8 +141,9 @@ def _lite0(
         border=1,
         fusion=fusion,
         learned=learned_upsampling,
+        null_background=null_background,
     )
-    return _network(lite0_normalise(), trunk, decoder, frozen=frozen)
+    return Network(lite0_normalise(), trunk, decoder)
 
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
