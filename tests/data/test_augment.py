@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixelwise.data.augment import Augmentation, View, apply_view, draw_view
 from pixelwise.data.sample import Sample
-from pixelwise.geometry import Box
+from pixelwise.geometry import Box, Grid
 from pixelwise.labels import IGNORE, MAIN
 
 FILL = (7.0, 8.0, 9.0)
@@ -188,3 +188,49 @@ def test_colours_change_and_labels_do_not() -> None:
 def test_scales_that_cannot_be_drawn_are_refused(scale: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="smallest <= largest"):
         Augmentation(scale=scale)
+
+
+def test_images_can_be_stretched_first() -> None:
+    sample = coded_sample((20, 30), 1)
+    settings = Augmentation(stretch=24)
+    view, image, labels = drawn(sample, settings, 0)
+    assert view.size == labels.shape == (24, 24)
+    assert image.shape == (24, 24, 3)
+    scaled = draw_view(sample.size, replace(settings, scale=(2.0, 2.0)), np.random.default_rng(0))
+    assert scaled.size == (48, 48)
+
+
+@given(seeds)
+def test_a_larger_window_may_hang_over_right_and_below(seed: int) -> None:
+    sample = coded_sample((12, 40), seed)
+    view, image, labels = drawn(sample, Augmentation(crop=20, overhang="behind"), seed)
+    assert (view.box.y0, view.box.y1) == (0, 20)
+    assert 0 <= view.box.x0 <= 20  # a smaller one lies anywhere inside
+    assert np.array_equal(labels[:12], sample.labels[MAIN][:, view.box.x0 : view.box.x1])
+    assert (labels[12:] == IGNORE).all()
+    assert (image[12:] == FILL).all()
+
+
+@pytest.mark.parametrize("grid", [Grid(8, 0), Grid(8, 0.5), Grid(8, 7), Grid(16, -5)], ids=str)
+def test_sampled_cells_keep_the_labels_of_their_pixels(grid: Grid) -> None:
+    sample = coded_sample((40, 60), 3, classes=(0, 1, 2))
+    plain = drawn(sample, Augmentation(crop=33, flip=0.5), 5)
+    _, image, labels = drawn(sample, Augmentation(crop=33, flip=0.5, sampled=0.5, cells=grid), 5)
+    assert np.array_equal(image, plain[1])  # all that was drawn before is drawn as before
+    kept = labels != IGNORE
+    assert np.array_equal(labels[kept], plain[2][kept])
+    assert 0.2 < kept.mean() < 0.8
+    places = [np.floor((np.arange(33) - grid.shift) / grid.scale + 0.5) for _ in range(2)]
+    for row in set(places[0]):
+        for column in set(places[1]):
+            cell = kept[np.ix_(places[0] == row, places[1] == column)]
+            assert cell.all() or not cell.any()
+
+
+def test_the_part_that_is_kept_is_the_one_asked_for() -> None:
+    sample = coded_sample((64, 64), 0, classes=(0,))
+    shares = [
+        (drawn(sample, Augmentation(sampled=0.25, cells=Grid(4, 1.5)), seed)[2] == 0).mean() for seed in range(40)
+    ]
+    assert np.mean(shares) == pytest.approx(0.25, abs=0.02)  # 40 x 256 cells
+    assert min(shares) < max(shares)

@@ -32,6 +32,9 @@ KINDS = {
     "smoothed": PixelObjective(Loss(smoothing=0.2)),
     "weighted and smoothed": PixelObjective(Loss(WEIGHTS, smoothing=0.2)),
     "hardest and smoothed": PixelObjective(Loss(hardest=0.3, smoothing=0.2)),
+    "sigmoid": PixelObjective(Loss(link="sigmoid")),
+    "sigmoid and weighted": PixelObjective(Loss(WEIGHTS, link="sigmoid")),
+    "sigmoid and hardest": PixelObjective(Loss(hardest=0.3, link="sigmoid")),
 }
 
 
@@ -58,6 +61,11 @@ def by_loop(scores: np.ndarray, labels: np.ndarray, objective: PixelObjective) -
     for n, y, x in np.ndindex(labels.shape):
         label = labels[n, y, x]
         if label == IGNORE:
+            continue
+        if objective.loss.link == "sigmoid":
+            signs = np.array([1 if k == label else -1 for k in range(CLASSES)])
+            losses.append(weights[label] * np.logaddexp(0, -signs * scores[n, :, y, x]).sum())
+            places.append(weights[label])
             continue
         shifted = scores[n, :, y, x] - scores[n, :, y, x].max()
         surprise = np.log(np.exp(shifted).sum()) - shifted
@@ -151,6 +159,30 @@ def test_the_sum_is_in_32_bits_under_16_bit_arithmetic(kind: str) -> None:
         assert trainee(batch)["pixels"].dtype == torch.float32
 
 
+@pytest.mark.parametrize("ignored", [0.3, 1.1])
+def test_the_label_loss_equals_a_loop_over_images_and_classes(ignored: float) -> None:
+    torch.manual_seed(0)
+    network = create_model("gdn_fcn32s_vgg16", CLASSES, width=1 / 16, side=33, label_loss=True, label_hidden=128).eval()
+    nn.init.normal_(network.decoder.coarse.score.weight, std=0.01)
+    batch = random_batch(ignored=ignored, size=(33, 33))
+    labels = batch.labels[MAIN]
+    labels[0][labels[0] == 2] = IGNORE  # a class that is in one image only
+    objective = PixelObjective(Loss(), label_weight=0.7)
+    parts = objective(network, batch)
+    logits = network.outputs(batch.images).image_logits.detach().double().numpy()
+    losses = []
+    for n in range(2):
+        for k in range(1, CLASSES):
+            there = bool((labels[n] == k).any())
+            losses.append(np.logaddexp(0, -logits[n, k - 1] if there else logits[n, k - 1]))
+    total, count = by_loop(network(batch.images).detach().double().numpy(), labels.numpy(), objective)
+    assert list(parts) == ["pixels", "labels"]
+    np.testing.assert_allclose(parts["pixels"].item(), total, rtol=1e-5)
+    np.testing.assert_allclose(parts["labels"].item(), 0.7 * np.mean(losses) * count, rtol=1e-5)
+    torch.stack(list(parts.values())).sum().backward()
+    assert bool(network.decoder.label_head[1].weight.grad.any()) == bool(count)
+
+
 # Objectives on the coarse scores.
 
 
@@ -209,6 +241,19 @@ def test_coarse_scores_equal_a_loop_over_cells(grid: Grid, size: Size) -> None:
     assert objective.count(batch).item() == count
     np.testing.assert_allclose(parts["cells"].item(), mean * count, rtol=1e-5)
     assert count > 0 or min(size) < 15
+
+
+@pytest.mark.parametrize("kind", ["weighted", "hardest", "sigmoid"])
+def test_cells_are_compared_as_pixels_are(kind: str) -> None:
+    loss, grid, size = KINDS[kind].loss, Grid(8, 0), (33, 41)
+    batch, network = random_batch(ignored=0.3, size=size), Coarse(grid)
+    parts = CoarseObjective(grid, loss)(network, batch)  # type: ignore[arg-type]
+    labels = labels_of_cells(batch.labels[MAIN].numpy(), grid, (5, 6), size)
+    total, count = by_loop(network.maps[size].double().numpy(), labels, KINDS[kind])
+    np.testing.assert_allclose(parts["cells"].item(), total, rtol=1e-5)
+    np.testing.assert_allclose(CoarseObjective(grid, loss).count(batch).item(), count, rtol=1e-5)
+    scales = MultiScaleObjective(grid, (1,), loss)
+    assert scales(Coarse(grid), batch)["scale_1"].item() == parts["cells"].item()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("shift", "side", "cells"), [(0, 321, 41), (0.5, 306, 39)])

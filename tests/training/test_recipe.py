@@ -145,3 +145,24 @@ def test_recipes_that_are_not_there(tmp_path: Path, refuses: Refuses) -> None:
         read_recipe("labtop")
     with refuses(str(tmp_path / "mine.yaml"), "no such recipe file"):
         read_recipe(tmp_path / "mine.yaml")
+
+
+def test_a_recipe_may_be_like_another(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.yaml", "like: laptop\nsteps: 7\noptions: {width: 0.5}\n")
+    second = write(tmp_path / "second.yaml", f"like: {first}\ncrop: 100\n")
+    recipe = read_recipe(second, ("flip=0",))
+    assert recipe == read_recipe("laptop", ("steps=7", "options={width: 0.5}", "crop=100", "flip=0"))
+    recipe.save(tmp_path / "saved.yaml")
+    assert "like" not in (tmp_path / "saved.yaml").read_text()
+
+
+def test_a_recipe_like_itself_or_like_nothing(tmp_path: Path, refuses: Refuses) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    write(first, f"like: {second}\n")
+    write(second, f"like: {first}\n")
+    with refuses("first.yaml", "is like itself", "second"):
+        read_recipe(first)
+    with refuses("unknown recipe 'labtop'", "did you mean 'laptop'?"):
+        read_recipe(write(tmp_path / "third.yaml", "like: labtop\n"))
+    with refuses("unknown recipe key 'like'"):
+        read_recipe(None, ("like=laptop",))

