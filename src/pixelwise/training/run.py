@@ -88,9 +88,7 @@ def run(
         lambda first, last: batches.loader(first, last, workers=recipe.workers, pin=torch.cuda.is_available()),
         accelerator,
         states,
-        Cadence(
-            recipe.steps, recipe.validate_every, recipe.save_every, recipe.accumulate, recipe.clip, recipe.divide_by
-        ),
+        _cadence(recipe),
         validate=None if plan.selection is None else validate,
         keep=keep,
         watch=tell,
@@ -145,6 +143,11 @@ def _quicken_statistics(network: Network, steps: int) -> None:
 def _rates(recipe: Recipe) -> Rates:
     multiples = (recipe.backbone_rate, recipe.last_rate, recipe.bias_rate)
     return Rates(recipe.learning_rate, recipe.weight_decay, *multiples, recipe.plain_biases)
+
+
+def _cadence(recipe: Recipe) -> Cadence:
+    when = (recipe.steps, recipe.validate_every, recipe.save_every)
+    return Cadence(*when, recipe.accumulate, recipe.clip, recipe.divide_by)
 
 
 def _factor(recipe: Recipe) -> RateFactor:
