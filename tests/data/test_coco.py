@@ -112,3 +112,14 @@ def test_what_cannot_be_read(coco: Path, refuses: Refuses) -> None:
     (coco / "train2017" / "000000000001.jpg").unlink()
     with refuses("000000000001.jpg: no such file", "train2017"):
         read_coco(coco, "train")
+
+
+def test_a_fingerprint_knows_objects_classes_and_files(coco: Path) -> None:
+    data = read_coco(coco, "train")
+    known = {data.fingerprint(), data.with_classes(["dog", "background"]).fingerprint()}
+    assert read_coco(coco, "train").fingerprint() in known
+    write(coco, "train2017", [annotation(1, 18, square(1, 1, 3, 4), area=6)])
+    known.add(read_coco(coco, "train").fingerprint())
+    save_image(coco / "train2017" / "000000000001.jpg", seed=9)
+    known.add(read_coco(coco, "train").fingerprint())
+    assert len(known) == 4

@@ -7,6 +7,7 @@ other classes are background, the loose outlines of crowds are ignored, and imag
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise.data.dataset import state_of
 from pixelwise.data.listing import ALL, refuse_unknown_split
 from pixelwise.data.sample import Sample, read_image
 from pixelwise.data.voc import VOC_CLASSES
@@ -85,6 +87,16 @@ class CocoDataSet:
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the classes, and of each image's objects and the size and time of its file.
+
+        Raises `InputError` for a file that is missing.
+        """
+        digest = hashlib.sha256(repr(self.label_spec).encode())
+        for image in self.images:
+            digest.update(repr((image.name, state_of(image.path), image.size, image.objects)).encode())
+        return digest.hexdigest()
 
     def subset(self, names: Sequence[str]) -> CocoDataSet:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""

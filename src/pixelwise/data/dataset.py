@@ -107,7 +107,7 @@ class FileDataSet:
         digest = hashlib.sha256(repr(self.label_spec).encode())
         for entry in self.entries:
             files = [path for path in (entry.image, entry.labels, entry.instances) if path is not None]
-            digest.update(repr((entry.name, [_state(path) for path in files])).encode())
+            digest.update(repr((entry.name, [state_of(path) for path in files])).encode())
         return digest.hexdigest()
 
     def subset(self, names: Sequence[str]) -> FileDataSet:
@@ -157,8 +157,8 @@ def hold_out(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
     return data.subset([name for name in data.names if name not in apart]), data.subset(held)
 
 
-def _state(path: Path) -> tuple[str, int, int]:
-    """What changes when a file is written anew."""
+def state_of(path: Path) -> tuple[str, int, int]:
+    """What changes when a file is written anew: its name, its size, and its time; `InputError` where it is missing."""
     try:
         facts = path.stat()
     except FileNotFoundError as error:
