@@ -61,6 +61,7 @@ HEAVY_PACKAGES = ("torch", "accelerate")
 # "module": reason.
 EXEMPT_HEAVY: dict[str, str] = {
     "data.batches": "makes the tensors that training is fed with; only training imports it",
+    "refinement.torch_lattice": "filters tensors; imported only where tensors are given",
 }
 
 
