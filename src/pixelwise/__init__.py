@@ -7,6 +7,7 @@ geometry             coordinates of feature maps, boxes, sizes
 data                 disk -> samples
 models               tensors -> scores
 weights              files -> parameters
+refinement           an image and scores -> better scores
 training             samples and a network -> a model directory
 inference            image -> scores; the Model
 evaluation           scores and labels -> numbers
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pixelwise.inference.model import Model, Segmentation, load
     from pixelwise.labels import LabelSpec
     from pixelwise.models.published import create_model, list_models
+    from pixelwise.refinement.dense_crf import DenseCRF
+    from pixelwise.refinement.energies import Bilateral, Features, Gaussian
 
 _HOMES = {
     "InputError": "pixelwise.errors",
@@ -37,6 +40,10 @@ _HOMES = {
     "open_data": "pixelwise.data.layouts",
     "create_model": "pixelwise.models.published",
     "list_models": "pixelwise.models.published",
+    "DenseCRF": "pixelwise.refinement.dense_crf",
+    "Bilateral": "pixelwise.refinement.energies",
+    "Features": "pixelwise.refinement.energies",
+    "Gaussian": "pixelwise.refinement.energies",
     "Model": "pixelwise.inference.model",
     "Segmentation": "pixelwise.inference.model",
     "load": "pixelwise.inference.model",
@@ -45,7 +52,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "Bilateral",
     "ConfusionMatrix",
+    "DenseCRF",
+    "Features",
+    "Gaussian",
     "InputError",
     "LabelSpec",
     "Model",

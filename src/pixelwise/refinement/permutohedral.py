@@ -6,15 +6,13 @@ their order and the kernel (1/2, 1, 1/2) of the blur as Krähenbühl & Koltun (N
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
-LANES = 8
-"""Channels are padded to whole blocks of as many: what a vector register of 256 bits holds in float32."""
+from pixelwise.refinement.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,14 @@ class Lattice:
     neighbours: NDArray[np.int32]
 
     @classmethod
-    def of(cls, features: NDArray[np.float32]) -> Lattice:
+    def of(cls, features: NDArray) -> Lattice:
         """Build it from features `(N, d)`, each in units of its standard deviation; a lattice serves any number of filters."""
-        assert features.ndim == 2
         pixels, dimensions = features.shape
-        bands = _bands(pixels)
         vertices = np.empty((pixels, dimensions + 1), np.int32)
         weights = np.empty((pixels, dimensions + 1), np.float32)
-        keys = _embed(np.ascontiguousarray(features, np.float32), _scales(dimensions), bands, vertices, weights)
-        return cls(vertices, weights, _neighbours(keys))
+        features = np.ascontiguousarray(features, np.float32)
+        keys, hashes, table = _embed(features, _scales(dimensions), vertices, weights)
+        return cls(vertices, weights, _neighbours(keys, hashes, table))
 
     @property
     def size(self) -> int:
@@ -52,37 +49,34 @@ class Lattice:
         dimensions = self.weights.shape[1] - 1
         return 1 / (1 + 2.0**-dimensions)
 
-    def filter(self, values: NDArray[np.float32], *, transposed: bool = False) -> NDArray[np.float32]:
-        """`(N, K)` -> `(N, K)`: each pixel's sum over all pixels, weighted by nearness.
+    def filter(self, values: NDArray, *, transposed: bool = False) -> NDArray[np.float32]:
+        """`(N, K)` -> `(N, K)` float32: each pixel's sum over all pixels, itself included, weighted by nearness.
 
-        The axes are blurred one after the other, and the order matters a little; `transposed` takes them in reverse, which
-        is the transpose of the whole operator.
+        The axes are blurred one after the other, and where vertices are missing their order matters a little; `transposed`
+        takes them in reverse, which is the transpose of the whole operator.
         """
-        pixels, channels = values.shape
-        padded = np.zeros((pixels, LANES * -(-channels // LANES)), np.float32)
-        padded[:, :channels] = values
-        sums = np.zeros((numba.get_num_threads(), self.size + 1, padded.shape[1]), np.float32)
-        _splat(padded, self.vertices, self.weights, _bands(pixels), sums)
-        blurred = self.blur(sums, np.empty_like(sums[0]), transposed=transposed)
-        _slice(blurred, self.vertices, self.weights, np.float32(self.alpha), padded)
-        return padded[:, :channels]
+        values = np.ascontiguousarray(values, np.float32)
+        sums = np.zeros((self.size + 1, values.shape[1]), np.float32)
+        _splat(values, self.vertices, self.weights, sums)
+        spare = np.zeros_like(sums)
+        for neighbours in reversed(self.neighbours) if transposed else self.neighbours:
+            _blur_axis(sums, neighbours, spare)
+            sums, spare = spare, sums
+        out = np.empty_like(values)
+        _slice(sums, self.vertices, self.weights, np.float32(self.alpha), out)
+        return out
 
-    def blur(
-        self, sums: NDArray[np.float32], spare: NDArray[np.float32], *, transposed: bool = False
-    ) -> NDArray[np.float32]:
-        """Sums `(T, M + 1, K)` of T threads -> blurred values `(M + 1, K)`; `sums` are zeros again but for the first."""
-        values = sums[0]
-        _gather(sums)
-        axes = range(len(self.neighbours))
-        for axis in reversed(axes) if transposed else axes:
-            _blur_axis(values, self.neighbours[axis], spare)
-            values, spare = spare, values
-        return values
+    def diagonal(self) -> NDArray[np.float32]:
+        """`(N,)`: how much of a pixel's own value the filter gives back to it, as if no vertex were missing.
 
-
-def _bands(pixels: int) -> NDArray[np.int64]:
-    """Where each thread's pixels begin; one more at the end."""
-    return np.linspace(0, pixels, numba.get_num_threads() + 1).astype(np.int64)
+        Vertices r and s of a simplex are |r - s| steps along as many axes apart, or d + 1 - |r - s| steps backwards
+        along the others; each step halves.
+        """
+        corners = np.arange(self.weights.shape[1])
+        apart = np.abs(corners[:, None] - corners)
+        blur = np.where(apart == 0, 1 + 2 * 0.5 ** len(corners), 0.5**apart + 0.5 ** (len(corners) - apart))
+        own = np.einsum("pr,rs,ps->p", self.weights, blur.astype(np.float32), self.weights)
+        return np.float32(self.alpha) * own
 
 
 def _scales(dimensions: int) -> NDArray[np.float32]:
@@ -91,7 +85,7 @@ def _scales(dimensions: int) -> NDArray[np.float32]:
     return ((dimensions + 1) * np.sqrt(2 / 3) / np.sqrt((i + 1) * (i + 2))).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hash(key):
     value = np.uint64(0)
     for part in key:
@@ -100,8 +94,8 @@ def _hash(key):
     return value
 
 
-@njit(cache=True, nogil=True)
-def _find(key, value, table, hashes, keys, count):
+@compiled
+def _find(key, value, table, hashes, keys):
     """The place in `table` of the vertex with this key, or of the empty cell it would stand in."""
     mask = np.uint64(len(table) - 1)
     place = value & mask
@@ -112,15 +106,13 @@ def _find(key, value, table, hashes, keys, count):
         if hashes[vertex] == value:
             same = True
             for i in range(len(key)):
-                if keys[vertex, i] != key[i]:
-                    same = False
-                    break
+                same = same and keys[vertex, i] == key[i]
             if same:
                 return place
         place = (place + np.uint64(1)) & mask
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rehashed(hashes, count, size):
     table = np.zeros(size, np.int32)
     mask = np.uint64(size - 1)
@@ -132,9 +124,50 @@ def _rehashed(hashes, count, size):
     return table
 
 
-@njit(cache=True, nogil=True)
-def _embed_band(features, scales, begin, end, vertices, weights):
-    """Pixels `begin` .. `end`: their simplices; returns keys `(m + 1, d)` and hashes of the vertices, numbered as they come."""
+@compiled
+def _simplex(features, scales, elevated, remainder, rank, barycentric):
+    """The simplex that features `(d,)` lie in: its remainder-0 vertex, the order of its corners, and the coordinates."""
+    d = len(features)
+    down = np.float32(1) / np.float32(d + 1)
+    total = np.float32(0)
+    for j in range(d, 0, -1):
+        scaled = features[j - 1] * scales[j - 1]
+        elevated[j] = total - np.float32(j) * scaled
+        total += scaled
+    elevated[0] = total
+    shift = 0
+    for i in range(d + 1):
+        nearest = math.floor(elevated[i] * down + np.float32(0.5))
+        remainder[i] = nearest * (d + 1)
+        shift += nearest
+        rank[i] = 0
+    for i in range(d):
+        difference = elevated[i] - np.float32(remainder[i])
+        for j in range(i + 1, d + 1):
+            if difference < elevated[j] - np.float32(remainder[j]):
+                rank[i] += 1
+            else:
+                rank[j] += 1
+    for i in range(d + 1):
+        rank[i] += shift
+        if rank[i] < 0:
+            rank[i] += d + 1
+            remainder[i] += d + 1
+        elif rank[i] > d:
+            rank[i] -= d + 1
+            remainder[i] -= d + 1
+    for i in range(d + 2):
+        barycentric[i] = 0
+    for i in range(d + 1):
+        part = (elevated[i] - np.float32(remainder[i])) * down
+        barycentric[d - rank[i]] += part
+        barycentric[d - rank[i] + 1] -= part
+    barycentric[0] += np.float32(1) + barycentric[d + 1]
+
+
+@compiled
+def _embed(features, scales, vertices, weights):
+    """Fill vertices and weights of all pixels; returns keys `(m + 1, d)`, their hashes, and the table to find them by."""
     d = features.shape[1]
     room = 1024
     keys = np.empty((room, d), np.int32)
@@ -144,65 +177,19 @@ def _embed_band(features, scales, begin, end, vertices, weights):
     elevated = np.empty(d + 1, np.float32)
     remainder = np.empty(d + 1, np.int32)
     rank = np.empty(d + 1, np.int32)
-    before_remainder = np.full(d + 1, -(2**30), np.int32)
-    before_rank = np.full(d + 1, -1, np.int32)
     barycentric = np.empty(d + 2, np.float32)
     key = np.empty(d, np.int32)
-    down = np.float32(1) / np.float32(d + 1)
-    for pixel in range(begin, end):
-        total = np.float32(0)
-        for j in range(d, 0, -1):
-            scaled = features[pixel, j - 1] * scales[j - 1]
-            elevated[j] = total - j * scaled
-            total += scaled
-        elevated[0] = total
-        shift = 0
-        for i in range(d + 1):
-            nearest = np.int32(np.floor(elevated[i] * down + np.float32(0.5)))
-            remainder[i] = nearest * (d + 1)
-            shift += nearest
-            rank[i] = 0
-        for i in range(d):
-            difference = elevated[i] - remainder[i]
-            for j in range(i + 1, d + 1):
-                if difference < elevated[j] - remainder[j]:
-                    rank[i] += 1
-                else:
-                    rank[j] += 1
-        same = True
-        for i in range(d + 1):
-            rank[i] += shift
-            if rank[i] < 0:
-                rank[i] += d + 1
-                remainder[i] += d + 1
-            elif rank[i] > d:
-                rank[i] -= d + 1
-                remainder[i] -= d + 1
-            same = same and rank[i] == before_rank[i] and remainder[i] == before_remainder[i]
-        for i in range(d + 2):
-            barycentric[i] = 0
-        for i in range(d + 1):
-            part = (elevated[i] - remainder[i]) * down
-            barycentric[d - rank[i]] += part
-            barycentric[d - rank[i] + 1] -= part
-        barycentric[0] += np.float32(1) + barycentric[d + 1]
+    for pixel in range(len(features)):
+        _simplex(features[pixel], scales, elevated, remainder, rank, barycentric)
         for r in range(d + 1):
             weights[pixel, r] = barycentric[r]
-        if same:  # as in most of a smooth area: the pixel before lies in the same simplex
-            for r in range(d + 1):
-                vertices[pixel, r] = vertices[pixel - 1, r]
-            continue
-        for i in range(d + 1):
-            before_rank[i] = rank[i]
-            before_remainder[i] = remainder[i]
-        for r in range(d + 1):
             for i in range(d):
                 key[i] = remainder[i] + (r if rank[i] <= d - r else r - (d + 1))
             value = _hash(key)
-            place = _find(key, value, table, hashes, keys, count)
+            place = _find(key, value, table, hashes, keys)
             if table[place] == 0:
                 count += 1
-                if count >= room:
+                if count == room:
                     room *= 2
                     more_keys, more_hashes = np.empty((room, d), np.int32), np.empty(room, np.uint64)
                     more_keys[:count] = keys[:count]
@@ -216,94 +203,55 @@ def _embed_band(features, scales, begin, end, vertices, weights):
                     table = _rehashed(hashes, count, 4 * len(table))
             else:
                 vertices[pixel, r] = table[place]
-    return keys[: count + 1], hashes[: count + 1]
+    return keys[: count + 1], hashes[: count + 1], table
 
 
-@njit(cache=True, nogil=True)
-def _merge(band_keys, band_hashes, keys, hashes, table, count, names):
-    """Vertices of a band into those of all: `names[v]` becomes the number of the band's vertex v. Returns table and count."""
-    for vertex in range(1, len(band_hashes)):
-        key, value = band_keys[vertex], band_hashes[vertex]
-        place = _find(key, value, table, hashes, keys, count)
-        if table[place] == 0:
-            count += 1
-            keys[count] = key
-            hashes[count] = value
-            table[place] = count
-        names[vertex] = table[place]
-    return count
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def _rename(vertices, begin, end, names):
-    for pixel in prange(begin, end):
-        for r in range(vertices.shape[1]):
-            vertices[pixel, r] = names[vertices[pixel, r]]
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def _neighbours_of(keys, hashes, table):
+@compiled
+def _neighbours(keys, hashes, table):
     """`(d + 1, M + 1, 2)`: along axis j, minus 1 in all coordinates but plus d in j, and the opposite."""
-    count, d = len(keys) - 1, keys.shape[1]
-    neighbours = np.zeros((d + 1, count + 1, 2), np.int32)
-    for axis in prange(d + 1):
-        key = np.empty(d, np.int32)
-        for vertex in range(1, count + 1):
+    d = keys.shape[1]
+    neighbours = np.zeros((d + 1, len(keys), 2), np.int32)
+    key = np.empty(d, np.int32)
+    for axis in range(d + 1):
+        for vertex in range(1, len(keys)):
             for i in range(d):
                 key[i] = keys[vertex, i] - 1
             if axis < d:
                 key[axis] = keys[vertex, axis] + d
-            other = table[_find(key, _hash(key), table, hashes, keys, count)]
-            neighbours[axis, vertex, 0] = other
+            other = table[_find(key, _hash(key), table, hashes, keys)]
             if other != 0:
+                neighbours[axis, vertex, 0] = other
                 neighbours[axis, other, 1] = vertex
     return neighbours
 
 
-@njit(cache=True, parallel=True, nogil=True, fastmath=True)
-def _splat(values, vertices, weights, bands, sums):
-    """Add every pixel's values `(N, K)` to its vertices: band t to `sums[t]`."""
-    blocks = values.shape[1] // LANES
-    for band in prange(len(bands) - 1):
-        for pixel in range(bands[band], bands[band + 1]):
-            for r in range(vertices.shape[1]):
-                vertex, weight = vertices[pixel, r], weights[pixel, r]
-                for block in range(blocks):
-                    for c in range(block * LANES, block * LANES + LANES):
-                        sums[band, vertex, c] += weight * values[pixel, c]
+@compiled
+def _splat(values, vertices, weights, sums):
+    """Add every pixel's values `(N, K)` to its vertices' `(M + 1, K)`."""
+    for pixel in range(len(values)):
+        for r in range(vertices.shape[1]):
+            vertex, weight = vertices[pixel, r], weights[pixel, r]
+            for c in range(values.shape[1]):
+                sums[vertex, c] += weight * values[pixel, c]
 
 
-@njit(cache=True, parallel=True, nogil=True, fastmath=True)
+@compiled
+def _blur_axis(values, neighbours, out):
+    """Half of what the two neighbours have is added. Vertex 0, which is nowhere, has nothing."""
+    half = np.float32(0.5)
+    for vertex in range(1, len(values)):
+        before, behind = neighbours[vertex, 0], neighbours[vertex, 1]
+        for c in range(values.shape[1]):
+            out[vertex, c] = values[vertex, c] + half * (values[before, c] + values[behind, c])
+
+
+@compiled
 def _slice(blurred, vertices, weights, alpha, out):
     """Every pixel's values from its vertices, times `alpha`."""
-    blocks = out.shape[1] // LANES
-    for pixel in prange(len(out)):
+    for pixel in range(len(out)):
         for c in range(out.shape[1]):
             out[pixel, c] = 0
         for r in range(vertices.shape[1]):
             vertex, weight = vertices[pixel, r], alpha * weights[pixel, r]
-            for block in range(blocks):
-                for c in range(block * LANES, block * LANES + LANES):
-                    out[pixel, c] += weight * blurred[vertex, c]
-
-
-@njit(cache=True, parallel=True, nogil=True, fastmath=True)
-def _gather(sums):
-    """Add the sums of all threads into those of the first, and leave zeros in the others."""
-    for vertex in prange(sums.shape[1]):
-        for band in range(1, sums.shape[0]):
-            for c in range(sums.shape[2]):
-                sums[0, vertex, c] += sums[band, vertex, c]
-                sums[band, vertex, c] = 0
-
-
-@njit(cache=True, parallel=True, nogil=True, fastmath=True)
-def _blur_axis(values, neighbours, out):
-    """Half of what the two neighbours have is added. Vertex 0, which is nowhere, has nothing."""
-    half = np.float32(0.5)
-    for c in range(values.shape[1]):
-        out[0, c] = 0
-    for vertex in prange(1, len(values)):
-        before, behind = neighbours[vertex, 0], neighbours[vertex, 1]
-        for c in range(values.shape[1]):
-            out[vertex, c] = values[vertex, c] + half * (values[before, c] + values[behind, c])
+            for c in range(out.shape[1]):
+                out[pixel, c] += weight * blurred[vertex, c]
