@@ -6,6 +6,7 @@ Source: Krähenbühl & Koltun, Efficient inference in fully connected CRFs with 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +28,16 @@ from pixelwise.refinement.mean_field import (
     mean_field,
 )
 from pixelwise.refinement.permutohedral import Lattice
-from pixelwise.refinement.unary import CONFIDENCE, as_array, checked_scores, from_labels, from_probabilities, is_tensor
+from pixelwise.refinement.presets import Preset, read_preset
+from pixelwise.refinement.unary import (
+    CONFIDENCE,
+    as_array,
+    checked_scores,
+    from_labels,
+    from_probabilities,
+    is_tensor,
+    space_of,
+)
 
 
 @dataclass(frozen=True)
@@ -90,11 +100,14 @@ class DenseCRF:
         self.filters = filters
 
     @classmethod
-    def preset(cls, name: Any) -> DenseCRF:
-        """A published set of parameters, by name. Raises `InputError` for an unknown one."""
-        from pixelwise.refinement.presets import preset
+    def preset(cls, preset: str | os.PathLike[str] | Preset) -> DenseCRF:
+        """The CRF of a `Preset`: published ones by name (see `presets.PRESETS`), others from a file or as they are.
 
-        return preset(name)
+        Raises `InputError` for an unknown name, and for a file that cannot be used.
+        """
+        if not isinstance(preset, Preset):
+            preset = read_preset(preset)
+        return cls(preset.kernels, iterations=preset.iterations, normalisation=preset.normalisation)
 
     def __call__(
         self,
@@ -118,6 +131,8 @@ class DenseCRF:
         batch          whether there is an axis for images; None: seen from the shapes
         """
         given, values = _one_of(scores=scores, probabilities=probabilities, labels=labels)
+        if is_tensor(values) and given != "labels" and (values.requires_grad or values.device.type != "cpu"):
+            return self._refine_tensor(given, values, image, batch)
         picture = None if image is None else as_array("image", image)
         array = as_array(given, values)
         batched = _is_batch(given, array, picture, batch)
@@ -150,6 +165,17 @@ class DenseCRF:
                 trace.energies.append(energy(start, terms, state.beliefs.argmax(axis=1)))
                 trace.divergences.append(free_energy(start, terms, state.beliefs))
         return trace
+
+    def _refine_tensor(self, given: str, values: Any, image: Any, batch: bool | None) -> Any:
+        """On the tensor's own device, with gradients."""
+        from pixelwise.refinement.torch_field import TorchField, as_picture, as_unary
+
+        if self.filters != Lattice.of:
+            raise InputError("filters of your own work on arrays: pass those, or tensors on the CPU without gradients")
+        picture, unary = as_picture(image, values.device), as_unary(given, values)
+        field = TorchField(self.kernels, self.iterations, self.normalisation, self.self_message, self.tolerance)
+        refined = field(picture, unary, batched=_is_batch(given, values, picture, batch))
+        return refined.to(values.dtype) if values.is_floating_point() else refined
 
     def _refine(self, image: NDArray | None, unary: NDArray[np.float32]) -> NDArray[np.float32]:
         """One image's scores `(K, ...)`, refined."""
@@ -215,13 +241,7 @@ def _is_batch(name: str, array: NDArray, image: NDArray | None, batch: bool | No
 
 def _space(unary: NDArray, image: NDArray | None) -> tuple[int, ...]:
     """The size of scores `(K, ...)`, which is the image's."""
-    if unary.ndim not in (3, 4):
-        raise InputError(f"scores have shape {unary.shape}, expected (K, H, W) or (K, D, H, W)")
-    space = unary.shape[1:]
-    if image is not None and image.shape[:-1] != space:
-        raise InputError(
-            f"image has shape {image.shape}, expected {(*space, 'C')}, the size of the scores {unary.shape}, channels last"
-        )
+    space = space_of(unary.shape, None if image is None else image.shape)
     if image is not None and image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InputError("image has NaN or infinite values: remove them before the CRF")
     return space

@@ -70,7 +70,7 @@ class Bilateral:
         if image is None:
             raise InputError("a Bilateral kernel compares colours, got no image: pass it, or use Gaussian kernels only")
         channels = image.shape[-1]
-        std = _one_each("colour_std of Bilateral", self.colour_std, channels, "channels")
+        std = one_each("colour_std of Bilateral", self.colour_std, channels, "channels")
         colours = image.reshape(-1, channels).astype(np.float32) / np.asarray(std, np.float32)
         return np.concatenate([_positions(space, self.position_std, "position_std of Bilateral"), colours], axis=1)
 
@@ -125,14 +125,15 @@ def compatibility(weight: Weight, classes: int) -> NDArray[np.float32]:
 
 
 def _positions(space: tuple[int, ...], std: Spread, name: str) -> NDArray[np.float32]:
-    each = _one_each(name, std, len(space), "axes")
+    each = one_each(name, std, len(space), "axes")
     axes = np.meshgrid(
         *(np.arange(side, dtype=np.float32) / np.float32(s) for side, s in zip(space, each, strict=True)), indexing="ij"
     )
     return np.stack([axis.ravel() for axis in reversed(axes)], axis=1)
 
 
-def _one_each(name: str, std: Spread, count: int, what: str) -> Sequence[float]:
+def one_each(name: str, std: Spread, count: int, what: str) -> Sequence[float]:
+    """A spread as `count` numbers, one for each of `what`; `InputError` where it has another number of them."""
     if not isinstance(std, Sequence):
         return [std] * count
     if len(std) != count:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,15 +63,7 @@ class Term:
         Source: the authors' code, densecrf v2 for the first three, that of 2011 for "after" and "mean".
         """
         norm = operator.filter(np.ones((pixels, 1), compatibility.dtype))[:, 0]
-        ones = np.ones_like(norm)
-        inverse = 1 / (norm + norm.dtype.type(TINY))
-        before, after = {
-            "none": (ones, ones),
-            "before": (inverse, ones),
-            "after": (ones, inverse),
-            "symmetric": (np.sqrt(inverse), np.sqrt(inverse)),
-            "mean": (ones, ones / norm.mean()),
-        }[normalisation]
+        before, after = normalising(norm, normalisation)
         own = None if self_message else before * after * operator.diagonal()
         return cls(operator, before, after, compatibility, own)
 
@@ -103,6 +95,21 @@ def mean_field(unary: NDArray, terms: Sequence[Term]) -> Iterator[State]:
         for term in terms:
             scores += term.message(state.beliefs)
         state = State(scores, softmax(scores))
+
+
+def normalising(norm: Any, normalisation: Normalisation) -> tuple[Any, Any]:
+    """What beliefs are multiplied by before they are filtered, and messages after, in the shape of `norm`.
+
+    norm  the filter's answer to 1 everywhere, an array or a tensor
+    """
+    ones, inverse = norm**0, 1 / (norm + TINY)
+    return {
+        "none": (ones, ones),
+        "before": (inverse, ones),
+        "after": (ones, inverse),
+        "symmetric": (inverse**0.5, inverse**0.5),
+        "mean": (ones, ones / norm.mean()),
+    }[normalisation]
 
 
 def free_energy(unary: NDArray, terms: Sequence[Term], beliefs: NDArray) -> float:

@@ -57,6 +57,19 @@ class TorchLattice:
         filtered: Tensor = _Filter.apply(values, self, transposed)
         return filtered
 
+    def diagonal(self) -> Tensor:
+        """`(N,)` float32: how much of a pixel's own value the filter gives back to it; see `Lattice.diagonal`."""
+        corners = torch.arange(self.weights.shape[1], device=self.weights.device)
+        apart = (corners[:, None] - corners).abs()
+        blur = 0.5**apart + 0.5 ** (len(corners) - apart)
+        blur.fill_diagonal_(1 + 2 * 0.5 ** len(corners))
+        return self.alpha * ((self.weights @ blur) * self.weights).sum(1)
+
+    @property
+    def alpha(self) -> float:
+        """What a filtered value is multiplied by at the end."""
+        return 1 / (1 + 2.0 ** -(self.weights.shape[1] - 1))
+
     def _filter(self, values: Tensor, transposed: bool) -> Tensor:
         d = self.weights.shape[1] - 1
         weights = self.weights.to(values.dtype)
@@ -67,8 +80,7 @@ class TorchLattice:
             half = (sums[before] + sums[behind]).mul_(0.5)
             half[0] = 0  # vertex 0 is nowhere: whoever has no neighbour finds nothing there
             sums = half.add_(sums)
-        alpha = 1 / (1 + 2.0**-d)
-        return F.embedding_bag(self.vertices, sums, per_sample_weights=alpha * weights, mode="sum")
+        return F.embedding_bag(self.vertices, sums, per_sample_weights=self.alpha * weights, mode="sum")
 
 
 class _Filter(torch.autograd.Function):
@@ -87,8 +99,8 @@ class _Filter(torch.autograd.Function):
 def _simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The nearest lattice point of remainder 0 of each pixel `(N, d + 1)`, its coordinates' ranks, and the weights."""
     pixels, d = features.shape
-    i = torch.arange(d, device=features.device)
-    scaled = features * ((d + 1) * math.sqrt(2 / 3) / torch.sqrt((i + 1.0) * (i + 2.0)))
+    scales = [(d + 1) * math.sqrt(2 / 3) / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
+    scaled = features * features.new_tensor(scales)
     total, columns = features.new_zeros(pixels), []
     for j in range(d, 0, -1):  # added up one by one: a library's sum over an axis may round in another order
         columns.append(total - j * scaled[:, j - 1])

@@ -35,6 +35,17 @@ def as_array(name: str, value: Any) -> NDArray:
     return array
 
 
+def space_of(scores: tuple[int, ...], image: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The pixels that scores of this shape, `(K, ...)`, are of; `InputError` unless an image of that shape has the same."""
+    if len(scores) not in (3, 4):
+        raise InputError(f"scores have shape {scores}, expected (K, H, W) or (K, D, H, W)")
+    if image is not None and image[:-1] != scores[1:]:
+        raise InputError(
+            f"image has shape {image}, expected {(*scores[1:], 'C')}, the size of the scores {scores}, channels last"
+        )
+    return scores[1:]
+
+
 def checked_scores(array: NDArray, name: str = "scores") -> NDArray[np.float32]:
     """Scores as float32. Raises `InputError` where one is NaN or infinite, or too large for float32."""
     with np.errstate(over="ignore"):
