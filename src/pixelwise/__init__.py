@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pixelwise.models.published import create_model, list_models
     from pixelwise.refinement.dense_crf import DenseCRF
     from pixelwise.refinement.energies import Bilateral, Features, Gaussian
+    from pixelwise.refinement.trainable import TrainableCRF
 
 _HOMES = {
     "InputError": "pixelwise.errors",
@@ -44,6 +45,7 @@ _HOMES = {
     "Bilateral": "pixelwise.refinement.energies",
     "Features": "pixelwise.refinement.energies",
     "Gaussian": "pixelwise.refinement.energies",
+    "TrainableCRF": "pixelwise.refinement.trainable",
     "Model": "pixelwise.inference.model",
     "Segmentation": "pixelwise.inference.model",
     "load": "pixelwise.inference.model",
@@ -61,6 +63,7 @@ __all__ = [
     "LabelSpec",
     "Model",
     "Segmentation",
+    "TrainableCRF",
     "__version__",
     "create_model",
     "evaluate",

@@ -218,7 +218,7 @@ def _one_of(**given: Any) -> tuple[str, Any]:
     return names[0], given[names[0]]
 
 
-def _is_batch(name: str, array: NDArray, image: NDArray | None, batch: bool | None) -> bool:
+def _is_batch(name: str, array: Any, image: Any, batch: bool | None) -> bool:
     """Whether the first axis counts images; the shapes say so, where `batch` does not."""
     inner = array.ndim - (name != "labels")  # axes that are not classes
     if batch is not None:
