@@ -11,6 +11,7 @@ import typer
 
 from pixelwise.cli.display import progress
 from pixelwise.cli.options import (
+    CrfOption,
     DataArgument,
     DeviceOption,
     JsonOption,
@@ -32,6 +33,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="The split to measure on, or 'all'.")] = "val",
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
+    crf: CrfOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +47,7 @@ def evaluate(
 
     find_model(model)  # before the data is read
     opened = open_announced(data, split, announce_layout(data, layout), sbd)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, crf=crf)
     matched = match_classes(opened, loaded.label_spec.names)
     if matched.ignored:
         print(f"ignored, unknown to the model: {', '.join(matched.ignored)}", file=sys.stderr)
@@ -60,10 +62,13 @@ def evaluate(
             "split": split,
             "images": len(opened),
             "ignored_classes": matched.ignored,
+            "crf": loaded.record.get("crf"),
         }
         print(json.dumps({**facts, "classes": loaded.label_spec.names, **measures.to_json()}))
     else:
         print(table(measures, loaded.label_spec.names, len(opened)))
+        if crf is not None:
+            print(f"refined by a dense CRF: {crf}")
 
 
 def table(measures: Measures, names: Sequence[str], images: int) -> str:

@@ -34,6 +34,9 @@ ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", callback=_given, help="A model's directory, a run, or a name such as animals.")
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; by default a GPU if there is one.")]
+CrfOption = Annotated[
+    str | None, typer.Option("--crf", metavar="PRESET", help="Refine by a dense CRF: a preset's name or its file.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from pixelwise.data.sample import as_rgb, read_image
 from pixelwise.errors import InputError, import_extra, unknown_name
 from pixelwise.files import written_beside
 from pixelwise.inference.contracts import Predictor
+from pixelwise.inference.refined import Refined
 from pixelwise.label_maps import overlay, write_label_map
 from pixelwise.labels import LabelSpec
+from pixelwise.refinement.presets import Preset, read_preset
 
 if TYPE_CHECKING:
     from pixelwise.weights.checkpoint import Checkpoint
@@ -103,8 +105,15 @@ class Model:
         assert scores.shape == (len(self.label_spec), *image.shape[:2])
         return Segmentation(image, scores.argmax(0).astype(np.uint8), scores, self.label_spec, name)
 
+    def refined(self, preset: Preset) -> Model:
+        """The same with a dense CRF behind the network; `record["crf"]` says which."""
+        from pixelwise.refinement.dense_crf import DenseCRF  # brings numba, which only this needs
+
+        predictor = Refined(self.predictor, DenseCRF.preset(preset))
+        return replace(self, predictor=predictor, record={**self.record, "crf": asdict(preset)})
+
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write the model's directory: weights, configuration and card; `load` reads it."""
+        """Write the model's directory: weights, configuration and card; `load` reads it. A CRF is no part of it."""
         if self.checkpoint is None:
             raise InputError("this model has no network of its own to save")
         from pixelwise.weights.checkpoint import save_checkpoint
@@ -112,14 +121,20 @@ class Model:
         save_checkpoint(directory, self.checkpoint)
 
 
-def load(reference: str | os.PathLike[str], *, device: str | None = None) -> Model:
+def load(
+    reference: str | os.PathLike[str], *, device: str | None = None, crf: str | os.PathLike[str] | None = None
+) -> Model:
     """Load a model: a directory, a training run, or the name of a model of ours such as "animals".
 
     Names are looked up in the folder that the environment variable PIXELWISE_MODELS names, then in `models/` of a
-    checkout of the project. The terms under which a model may be used are logged. Raises `InputError` for what cannot
-    be found or read, naming what there is.
+    checkout of the project. The terms under which a model may be used are logged.
+
+    crf  a CRF preset, by its name or file: its scores are those of the network refined by it; the record says so
+
+    Raises `InputError` for what cannot be found or read, naming what there is.
     """
     folder = find_model(reference)
+    preset = None if crf is None else read_preset(crf)
     import_extra("torch", extra="torch")
     from pixelwise.inference.predictors import WholeImage
     from pixelwise.weights.checkpoint import load_checkpoint
@@ -127,7 +142,8 @@ def load(reference: str | os.PathLike[str], *, device: str | None = None) -> Mod
     checkpoint = load_checkpoint(folder)
     if terms := checkpoint.record.get("recipe", {}).get("terms"):
         _log.warning("%s: %s", folder.name, terms)
-    return Model(WholeImage(checkpoint.network, device), checkpoint.label_spec, checkpoint.record, checkpoint)
+    model = Model(WholeImage(checkpoint.network, device), checkpoint.label_spec, checkpoint.record, checkpoint)
+    return model if preset is None else model.refined(preset)
 
 
 def find_model(reference: str | os.PathLike[str]) -> Path:
