@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import InputError
 from pixelwise.refinement.energies import Kernel, check_normalisation, compatibility
+from pixelwise.refinement.lattice_field import is_lattice_field, refine
 from pixelwise.refinement.mean_field import (
     Filter,
     Normalisation,
@@ -181,6 +182,8 @@ class DenseCRF:
         """One image's scores `(K, ...)`, refined."""
         space = _space(unary, image)
         terms = self._terms(image, space, len(unary))
+        if is_lattice_field(terms):
+            return refine(unary.reshape(len(unary), -1), terms, self.iterations, self.tolerance).reshape(unary.shape)
         *_, last = self._states(_rows(unary), terms)
         return _maps(log_softmax(last.scores), space)
 

@@ -6,13 +6,14 @@ their order and the kernel (1/2, 1, 1/2) of the blur as Krähenbühl & Koltun (N
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.refinement.compiled import compiled
+from pixelwise.refinement.compiled import Crew, Part, compiled, crew, default_threads, parts
+from pixelwise.refinement.lanes import add, add_times, blocks, load, rows, store, times
+from pixelwise.refinement.simplices import embed, neighbours_of
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,26 @@ class Lattice:
     vertices    `(N, d + 1)` int32: the corners of the simplex a pixel lies in; vertex 0 is nowhere, the others 1 .. M
     weights     `(N, d + 1)` float32: its barycentric coordinates, which sum to 1
     neighbours  `(d + 1, M + 1, 2)` int32: the vertices before and behind each, along every axis; 0 where there is none
+    threads     how many work on it
     """
 
     vertices: NDArray[np.int32]
     weights: NDArray[np.float32]
     neighbours: NDArray[np.int32]
+    threads: int
 
     @classmethod
-    def of(cls, features: NDArray) -> Lattice:
-        """Build it from features `(N, d)`, each in units of its standard deviation; a lattice serves any number of filters."""
-        pixels, dimensions = features.shape
-        vertices = np.empty((pixels, dimensions + 1), np.int32)
-        weights = np.empty((pixels, dimensions + 1), np.float32)
-        features = np.ascontiguousarray(features, np.float32)
-        keys, hashes, table = _embed(features, _scales(dimensions), vertices, weights)
-        return cls(vertices, weights, _neighbours(keys, hashes, table))
+    def of(cls, features: NDArray, threads: int | None = None) -> Lattice:
+        """Build it from features `(N, d)`, each in units of its standard deviation; a lattice serves any number of filters.
+
+        threads  None: as many as there are cores; `NUMBA_NUM_THREADS` in the environment sets another number
+
+        Raises `InputError` for features so many standard deviations apart that float32 cannot tell where they lie.
+        """
+        threads = threads or default_threads()
+        with crew(threads) as run:
+            vertices, weights, keys = embed(features, threads, run)
+            return cls(vertices, weights, neighbours_of(keys, threads, run), threads)
 
     @property
     def size(self) -> int:
@@ -55,16 +61,38 @@ class Lattice:
         The axes are blurred one after the other, and where vertices are missing their order matters a little; `transposed`
         takes them in reverse, which is the transpose of the whole operator.
         """
-        values = np.ascontiguousarray(values, np.float32)
-        sums = np.zeros((self.size + 1, values.shape[1]), np.float32)
-        _splat(values, self.vertices, self.weights, sums)
-        spare = np.zeros_like(sums)
-        for neighbours in reversed(self.neighbours) if transposed else self.neighbours:
-            _blur_axis(sums, neighbours, spare)
-            sums, spare = spare, sums
-        out = np.empty_like(values)
-        _slice(sums, self.vertices, self.weights, np.float32(self.alpha), out)
-        return out
+        pixels, channels = values.shape
+        padded = blocks(pixels, channels)
+        rows(padded)[:, :channels] = values
+        bands = parts(pixels, self.threads)
+        sums = [blocks(self.size + 1, channels) for _ in bands]
+        blurred = blocks(self.size + 1, channels)
+
+        def splat(band: Part) -> None:
+            _splat(padded, self.vertices, self.weights, sums[bands.index(band)], *band)
+
+        with crew(self.threads) as run:
+            run(splat, bands)
+            self.blur(sums, blurred, self.alpha, run, transposed=transposed)
+            run(lambda band: _slice(blurred, self.vertices, self.weights, padded, *band), bands)
+        return rows(padded)[:, :channels]
+
+    def blur(
+        self, sums: list[NDArray], blurred: NDArray, factor: float, run: Crew, *, transposed: bool = False
+    ) -> None:
+        """Sums of each thread, blocks `(M + 1, B)`, into `blurred`, times a factor; what is left in `sums` means nothing."""
+        pieces = parts(self.size + 1, self.threads)
+        axes = list(reversed(self.neighbours) if transposed else self.neighbours)
+        values, spare = sums[0], blurred
+        for more in sums[1:]:
+            run(lambda piece: _add(values, more, values, *piece), pieces)  # noqa: B023 # done before the next
+        if len(axes) % 2 == 0:  # each axis moves the values to the other array, and they shall end in `blurred`
+            run(lambda piece: _copy(values, blurred, *piece), pieces)
+            values, spare = spare, values
+        for number, axis in enumerate(axes):
+            last = np.float32(factor if number == len(axes) - 1 else 1)
+            run(lambda piece: _blur_axis(values, axis, last, spare, *piece), pieces)  # noqa: B023
+            values, spare = spare, values
 
     def diagonal(self) -> NDArray[np.float32]:
         """`(N,)`: how much of a pixel's own value the filter gives back to it, as if no vertex were missing.
@@ -79,179 +107,49 @@ class Lattice:
         return np.float32(self.alpha) * own
 
 
-def _scales(dimensions: int) -> NDArray[np.float32]:
-    """What a feature is multiplied by so that blurring by (1/2, 1, 1/2) along all axes has a standard deviation of 1."""
-    i = np.arange(dimensions)
-    return ((dimensions + 1) * np.sqrt(2 / 3) / np.sqrt((i + 1) * (i + 2))).astype(np.float32)
+@compiled
+def _splat(values, vertices, weights, sums, begin, end):
+    """Add the values, blocks `(N, B)`, of pixels begin .. end to their vertices' `(M + 1, B)`."""
+    for pixel in range(begin, end):
+        for b in range(values.shape[1]):
+            value = load(values, pixel, b)
+            for r in range(vertices.shape[1]):
+                vertex = vertices[pixel, r]
+                store(sums, vertex, b, add_times(load(sums, vertex, b), value, weights[pixel, r]))
 
 
 @compiled
-def _hash(key):
-    value = np.uint64(0)
-    for part in key:
-        value = (value + np.uint64(np.int64(part))) * np.uint64(0x9E3779B97F4A7C15)
-        value ^= value >> np.uint64(29)
-    return value
+def _slice(blurred, vertices, weights, out, begin, end):
+    """The values of pixels begin .. end from their vertices."""
+    for pixel in range(begin, end):
+        for b in range(out.shape[1]):
+            value = times(load(blurred, 0, b), np.float32(0))
+            for r in range(vertices.shape[1]):
+                value = add_times(value, load(blurred, vertices[pixel, r], b), weights[pixel, r])
+            store(out, pixel, b, value)
 
 
 @compiled
-def _find(key, value, table, hashes, keys):
-    """The place in `table` of the vertex with this key, or of the empty cell it would stand in."""
-    mask = np.uint64(len(table) - 1)
-    place = value & mask
-    while True:
-        vertex = table[place]
-        if vertex == 0:
-            return place
-        if hashes[vertex] == value:
-            same = True
-            for i in range(len(key)):
-                same = same and keys[vertex, i] == key[i]
-            if same:
-                return place
-        place = (place + np.uint64(1)) & mask
-
-
-@compiled
-def _rehashed(hashes, count, size):
-    table = np.zeros(size, np.int32)
-    mask = np.uint64(size - 1)
-    for vertex in range(1, count + 1):
-        place = hashes[vertex] & mask
-        while table[place] != 0:
-            place = (place + np.uint64(1)) & mask
-        table[place] = vertex
-    return table
-
-
-@compiled
-def _simplex(features, scales, elevated, remainder, rank, barycentric):
-    """The simplex that features `(d,)` lie in: its remainder-0 vertex, the order of its corners, and the coordinates."""
-    d = len(features)
-    down = np.float32(1) / np.float32(d + 1)
-    total = np.float32(0)
-    for j in range(d, 0, -1):
-        scaled = features[j - 1] * scales[j - 1]
-        elevated[j] = total - np.float32(j) * scaled
-        total += scaled
-    elevated[0] = total
-    shift = 0
-    for i in range(d + 1):
-        nearest = math.floor(elevated[i] * down + np.float32(0.5))
-        remainder[i] = nearest * (d + 1)
-        shift += nearest
-        rank[i] = 0
-    for i in range(d):
-        difference = elevated[i] - np.float32(remainder[i])
-        for j in range(i + 1, d + 1):
-            if difference < elevated[j] - np.float32(remainder[j]):
-                rank[i] += 1
-            else:
-                rank[j] += 1
-    for i in range(d + 1):
-        rank[i] += shift
-        if rank[i] < 0:
-            rank[i] += d + 1
-            remainder[i] += d + 1
-        elif rank[i] > d:
-            rank[i] -= d + 1
-            remainder[i] -= d + 1
-    for i in range(d + 2):
-        barycentric[i] = 0
-    for i in range(d + 1):
-        part = (elevated[i] - np.float32(remainder[i])) * down
-        barycentric[d - rank[i]] += part
-        barycentric[d - rank[i] + 1] -= part
-    barycentric[0] += np.float32(1) + barycentric[d + 1]
-
-
-@compiled
-def _embed(features, scales, vertices, weights):
-    """Fill vertices and weights of all pixels; returns keys `(m + 1, d)`, their hashes, and the table to find them by."""
-    d = features.shape[1]
-    room = 1024
-    keys = np.empty((room, d), np.int32)
-    hashes = np.empty(room, np.uint64)
-    table = np.zeros(4096, np.int32)
-    count = 0
-    elevated = np.empty(d + 1, np.float32)
-    remainder = np.empty(d + 1, np.int32)
-    rank = np.empty(d + 1, np.int32)
-    barycentric = np.empty(d + 2, np.float32)
-    key = np.empty(d, np.int32)
-    for pixel in range(len(features)):
-        _simplex(features[pixel], scales, elevated, remainder, rank, barycentric)
-        for r in range(d + 1):
-            weights[pixel, r] = barycentric[r]
-            for i in range(d):
-                key[i] = remainder[i] + (r if rank[i] <= d - r else r - (d + 1))
-            value = _hash(key)
-            place = _find(key, value, table, hashes, keys)
-            if table[place] == 0:
-                count += 1
-                if count == room:
-                    room *= 2
-                    more_keys, more_hashes = np.empty((room, d), np.int32), np.empty(room, np.uint64)
-                    more_keys[:count] = keys[:count]
-                    more_hashes[:count] = hashes[:count]
-                    keys, hashes = more_keys, more_hashes
-                keys[count] = key
-                hashes[count] = value
-                table[place] = count
-                vertices[pixel, r] = count
-                if 2 * count > len(table):
-                    table = _rehashed(hashes, count, 4 * len(table))
-            else:
-                vertices[pixel, r] = table[place]
-    return keys[: count + 1], hashes[: count + 1], table
-
-
-@compiled
-def _neighbours(keys, hashes, table):
-    """`(d + 1, M + 1, 2)`: along axis j, minus 1 in all coordinates but plus d in j, and the opposite."""
-    d = keys.shape[1]
-    neighbours = np.zeros((d + 1, len(keys), 2), np.int32)
-    key = np.empty(d, np.int32)
-    for axis in range(d + 1):
-        for vertex in range(1, len(keys)):
-            for i in range(d):
-                key[i] = keys[vertex, i] - 1
-            if axis < d:
-                key[axis] = keys[vertex, axis] + d
-            other = table[_find(key, _hash(key), table, hashes, keys)]
-            if other != 0:
-                neighbours[axis, vertex, 0] = other
-                neighbours[axis, other, 1] = vertex
-    return neighbours
-
-
-@compiled
-def _splat(values, vertices, weights, sums):
-    """Add every pixel's values `(N, K)` to its vertices' `(M + 1, K)`."""
-    for pixel in range(len(values)):
-        for r in range(vertices.shape[1]):
-            vertex, weight = vertices[pixel, r], weights[pixel, r]
-            for c in range(values.shape[1]):
-                sums[vertex, c] += weight * values[pixel, c]
-
-
-@compiled
-def _blur_axis(values, neighbours, out):
-    """Half of what the two neighbours have is added. Vertex 0, which is nowhere, has nothing."""
-    half = np.float32(0.5)
-    for vertex in range(1, len(values)):
+def _blur_axis(values, neighbours, factor, out, begin, end):
+    """Half of what the two neighbours have is added. Vertex 0, which is nowhere, keeps what it has: nothing."""
+    for vertex in range(max(begin, 1), end):
         before, behind = neighbours[vertex, 0], neighbours[vertex, 1]
-        for c in range(values.shape[1]):
-            out[vertex, c] = values[vertex, c] + half * (values[before, c] + values[behind, c])
+        for b in range(values.shape[1]):
+            both = add(load(values, before, b), load(values, behind, b))
+            store(out, vertex, b, times(add_times(load(values, vertex, b), both, np.float32(0.5)), factor))
 
 
 @compiled
-def _slice(blurred, vertices, weights, alpha, out):
-    """Every pixel's values from its vertices, times `alpha`."""
-    for pixel in range(len(out)):
-        for c in range(out.shape[1]):
-            out[pixel, c] = 0
-        for r in range(vertices.shape[1]):
-            vertex, weight = vertices[pixel, r], alpha * weights[pixel, r]
-            for c in range(out.shape[1]):
-                out[pixel, c] += weight * blurred[vertex, c]
+def _add(a, b, out, begin, end):
+    """The sum of two arrays of blocks."""
+    for row in range(begin, end):
+        for column in range(a.shape[1]):
+            store(out, row, column, add(load(a, row, column), load(b, row, column)))
+
+
+@compiled
+def _copy(values, out, begin, end):
+    """An array of blocks into another."""
+    for row in range(begin, end):
+        for column in range(values.shape[1]):
+            store(out, row, column, load(values, row, column))
