@@ -41,7 +41,9 @@ class Gaussian:
 
     def features(self, space: tuple[int, ...], image: NDArray | None) -> NDArray[np.float32]:
         """`(N, d)`: where each pixel of `space` lies, x first, in standard deviations."""
-        return _positions(space, self.std, "std of Gaussian")
+        features = np.empty((len(space), *space), np.float32)
+        _fill_positions(features, self.std, "std of Gaussian")
+        return features.reshape(len(features), -1).T
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,12 @@ class Bilateral:
             raise InputError("a Bilateral kernel compares colours, got no image: pass it, or use Gaussian kernels only")
         channels = image.shape[-1]
         std = one_each("colour_std of Bilateral", self.colour_std, channels, "channels")
-        colours = image.reshape(-1, channels).astype(np.float32) / np.asarray(std, np.float32)
-        return np.concatenate([_positions(space, self.position_std, "position_std of Bilateral"), colours], axis=1)
+        features = np.empty((len(space) + channels, *space), np.float32)
+        _fill_positions(features, self.position_std, "position_std of Bilateral")
+        colours = np.moveaxis(image, -1, 0).astype(np.float32)
+        scales = np.asarray(std, np.float32).reshape(-1, *[1] * len(space))
+        np.divide(colours, scales, out=features[len(space) :])
+        return features.reshape(len(features), -1).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +130,12 @@ def compatibility(weight: Weight, classes: int) -> NDArray[np.float32]:
     return np.diag(matrix) if matrix.ndim == 1 else np.float32(0.5) * (matrix + matrix.T)
 
 
-def _positions(space: tuple[int, ...], std: Spread, name: str) -> NDArray[np.float32]:
-    each = one_each(name, std, len(space), "axes")
-    axes = np.meshgrid(
-        *(np.arange(side, dtype=np.float32) / np.float32(s) for side, s in zip(space, each, strict=True)), indexing="ij"
-    )
-    return np.stack([axis.ravel() for axis in reversed(axes)], axis=1)
+def _fill_positions(features: NDArray[np.float32], std: Spread, name: str) -> None:
+    """Fill the first of `(d, *space)` with where pixels lie, x first, in standard deviations."""
+    space = features.shape[1:]
+    for axis, deviation in enumerate(one_each(name, std, len(space), "axes")):
+        places = np.arange(space[axis], dtype=np.float32) / np.float32(deviation)
+        features[len(space) - 1 - axis] = places.reshape(-1, *[1] * (len(space) - 1 - axis))
 
 
 def one_each(name: str, std: Spread, count: int, what: str) -> Sequence[float]:

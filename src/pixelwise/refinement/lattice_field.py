@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from pixelwise.refinement.compiled import Crew, Part, compiled, crew, parts
 from pixelwise.refinement.lanes import (
-    add,
     add_times,
     blocks,
     filled,
@@ -83,7 +82,7 @@ class _LatticeField:
         self.edges = np.cumsum([0, *(lattice.size + 1 for lattice in self.lattices)]).tolist()
         self.threads = self.lattices[0].threads
         # Each band has sums of its own; where vertices are as many as pixels, fewer bands keep memory within bounds.
-        self.bands = parts(pixels, min(self.threads, max(2, 2 * pixels // self.edges[-1])))
+        self.bands: list[Part] = parts(pixels, min(self.threads, max(2, 2 * pixels // self.edges[-1])))
         self.unary = blocks(pixels, self.channels)
         self.beliefs = blocks(pixels if keeps_beliefs else 0, self.channels)
         self.sums = [blocks(self.edges[-1], self.channels) for _ in self.bands]
@@ -93,18 +92,25 @@ class _LatticeField:
         self.slicing = np.empty((pixels, sum(corners)), np.float32)
         alike = all(np.array_equal(term.before, term.after) for term in terms)
         self.splatting = self.slicing if alike else np.empty_like(self.slicing)
-        first = np.cumsum([0, *corners])
+        first = np.cumsum([0, *corners]).tolist()
 
         def enter(band: Part) -> None:
             own = slice(*band)
             rows(self.unary)[own, : self.channels] = scores[:, own].T
             rows(self.unary)[own, self.channels :] = NOWHERE
-            for number, (lattice, term) in enumerate(zip(self.lattices, terms, strict=True)):
-                columns = slice(first[number], first[number + 1])
-                np.add(lattice.vertices[own], self.edges[number], out=self.vertices[own, columns])
-                np.multiply(lattice.weights[own], term.after[own, None], out=self.slicing[own, columns])
+            for lattice, term, vertex, corner in zip(self.lattices, terms, self.edges, first, strict=False):
+                _join(lattice.vertices, lattice.weights, term.after, vertex, corner, self.vertices, self.slicing, *band)
                 if not alike:
-                    np.multiply(lattice.weights[own], term.before[own, None], out=self.splatting[own, columns])
+                    _join(
+                        lattice.vertices,
+                        lattice.weights,
+                        term.before,
+                        vertex,
+                        corner,
+                        self.vertices,
+                        self.splatting,
+                        *band,
+                    )
 
         with crew(self.threads) as run:
             run(enter, self.bands)
@@ -143,6 +149,15 @@ class _LatticeField:
 
         run(task, self.bands)
         return out
+
+
+@compiled
+def _join(vertices, weights, factor, first_vertex, first_corner, all_vertices, all_weights, begin, end):
+    """Put a lattice's vertices and weights, times each pixel's factor, among those of all lattices."""
+    for pixel in range(begin, end):
+        for r in range(vertices.shape[1]):
+            all_vertices[pixel, first_corner + r] = first_vertex + vertices[pixel, r]
+            all_weights[pixel, first_corner + r] = factor[pixel] * weights[pixel, r]
 
 
 @compiled
@@ -200,10 +215,10 @@ def _leave(unary, vertices, slicing, blurred, heard, floor, flat, out, begin, en
             mass = np.float32(0)
             for b in range(unary.shape[1]):
                 mass += total(powers(load(unary, pixel, b), greatest))
-            shift = -(greatest + np.log(mass))
             for b in range(unary.shape[1]):
                 score = load(unary, pixel, b)
-                store(unary, pixel, b, larger(add(score, filled(score, shift)), filled(score, floor)))
+                score = subtract(subtract(score, filled(score, greatest)), filled(score, np.log(mass)))
+                store(unary, pixel, b, larger(score, filled(score, floor)))
         for c in range(len(out)):
             for pixel in range(first, last):
                 out[c, pixel] = flat[pixel, c]
