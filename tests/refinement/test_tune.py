@@ -65,18 +65,18 @@ def test_comes_near_a_known_optimum(pretended):
 
 
 def test_crosses_as_by_hand(pretended):
-    """Image 0 likes weight 3, the others 10. Of two folds, {0, 2} and {1, 3}: images 1 and 3 alone choose 10 for 0 and 2;
+    """Image 0 likes weight 3, the others 6. Of two folds, {0, 2} and {1, 3}: images 1 and 3 alone choose 6 for 0 and 2;
     images 0 and 2 are of two minds (100 against 2), so 1 and 3 get the 3 that 0 wants."""
 
     def count(index, numbers):
         weight = numbers[FIVE.index("bilateral_weight")]
-        likes = {0: 3.0}.get(index, 10.0)
+        likes = {0: 3.0}.get(index, 6.0)
         return np.array([{0: 100.0, 1: 2.0, 2: 2.0, 3: 2.0}[index] * (weight == likes)])
 
     tuned = tune(nothing, 4, count, lambda counts: float(counts[0]), start=START, folds=2)
     assert tuned.best.preset.bilateral_weight == 3
     assert tuned.best.score == 100
-    assert tuned.crossed == 0 + 0 + 2 + 0  # image 0 with 10, 1 with 3, 2 with 10, 3 with 3
+    assert tuned.crossed == 0 + 0 + 2 + 0  # image 0 with 6, 1 with 3, 2 with 6, 3 with 3
     assert tuned.plain == 0
 
 

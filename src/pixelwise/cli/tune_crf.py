@@ -62,7 +62,7 @@ def tune_crf(
     """Search the parameters of a dense CRF for a model, coarse to fine, by the mean IoU on a few labelled pictures.
 
     The pictures are a part of the training split, by default the tenth that `pixelwise train` holds out. Use the file
-    by `--crf FILE`. It takes about 60 refinements a picture.
+    by `--crf FILE`. It takes about 45 refinements a picture.
     """
     from pixelwise.inference.model import find_model, load
     from pixelwise.refinement.presets import read_preset

@@ -19,17 +19,14 @@ from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.presets import FIVE, Preset
 
 COARSE = {
-    "bilateral_weight": (3.0, 5.0, 10.0),  # 5..10 in DeepLab (ICLR 2015), section 5.1; 3..6 in v2, section 4.1
-    "bilateral_position_std": (30.0, 55.0, 100.0),  # 50..100 in DeepLab (ICLR 2015), section 5.1; 30..100 in v2
+    "bilateral_weight": (3.0, 6.0),  # 5..10 in DeepLab (ICLR 2015), section 5.1; 3..6 in v2, section 4.1
+    "bilateral_position_std": (40.0, 80.0),  # 50..100 in DeepLab (ICLR 2015), section 5.1; 30..100 in v2
     "bilateral_colour_std": (3.0, 5.0, 10.0),  # 3..10 in DeepLab (ICLR 2015), section 5.1; 3..6 in v2
 }
 """Where the search begins: every combination of these, with the Gaussian kernel as it is in the first preset."""
 
 RATIOS = (1.6, 1.25, 1.1)
-"""Then each of the five parameters is multiplied and divided by these, one after the other, coarse to fine."""
-
-MOVES = 2
-"""Steps that may be taken with one ratio."""
+"""Then each of the five parameters is multiplied and divided by these, one ratio after the other, coarse to fine."""
 
 Scored = tuple[NDArray, NDArray[np.float32]]
 """An image `(H, W, C)` and its scores `(K, H, W)`."""
@@ -94,11 +91,9 @@ def tune(
     search = _Search(scored, images, count, rate, progress)
     search.try_out([None, _changed(start, {}), *_coarse(start)], "coarse grid")
     for ratio in RATIOS:
-        for _ in range(MOVES):
-            before = search.best()
-            search.try_out(_around(before, ratio), f"steps of {ratio:g}")
-            if search.best() == before:
-                break
+        centre = search.best()
+        search.try_out(_around(centre, ratio), f"steps of {ratio:g}")
+        search.try_out([search.combined(centre, ratio)], f"steps of {ratio:g} together")
     trials = sorted((Trial(setting, search.score(setting)) for setting in search.counts), key=lambda one: -one.score)
     best = search.best()
     return Tuned(Trial(best, search.score(best)), tuple(trials), search.score(None), search.crossed(folds))
@@ -140,6 +135,14 @@ class _Search:
         settings = [setting for setting in self.counts if setting is not None]
         return max(settings, key=lambda setting: self.score(setting, images))
 
+    def combined(self, centre: Preset, ratio: float) -> Preset:
+        """Every parameter by itself as is best for it: less by `ratio`, as it is, or more."""
+        values = {}
+        for name in FIVE:
+            best = max((centre, *_sides(centre, name, ratio)), key=self.score)
+            values[name] = getattr(best, name)
+        return _changed(centre, values)
+
     def crossed(self, folds: int) -> float:
         """The score of all images, each with the setting that is best on the other folds."""
         folds = min(folds, self._images)
@@ -155,12 +158,12 @@ def _coarse(start: Preset) -> list[Preset]:
 
 
 def _around(centre: Preset, ratio: float) -> list[Preset]:
-    """One parameter more, or less, by `ratio`; three digits are plenty."""
-    return [
-        _changed(centre, {name: float(f"{getattr(centre, name) * factor:.3g}")})
-        for name in FIVE
-        for factor in (ratio, 1 / ratio)
-    ]
+    return [setting for name in FIVE for setting in _sides(centre, name, ratio)]
+
+
+def _sides(centre: Preset, name: str, ratio: float) -> list[Preset]:
+    """One parameter more, and less, by `ratio`; three digits are plenty."""
+    return [_changed(centre, {name: float(f"{getattr(centre, name) * factor:.3g}")}) for factor in (ratio, 1 / ratio)]
 
 
 def _changed(preset: Preset, values: dict[str, Any]) -> Preset:
