@@ -14,6 +14,7 @@ from pixelwise.models.facts import describe
 from pixelwise.models.published import create_model, list_models
 
 NETWORKS = Path(__file__).parents[1] / "benchmarks" / "networks.py"
+TILES = NETWORKS.with_name("crf_tiles.py")
 NARROW = ("--width", "0.0625", "--size", "64", "--runs", "1", "--device", "cpu")
 
 
@@ -21,6 +22,16 @@ def run(*words: str) -> str:
     done = subprocess.run([sys.executable, NETWORKS, *NARROW, *words], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.slow
+def test_tiles_with_more_overlap_are_nearer_to_the_whole():
+    words = [sys.executable, TILES, "--images", "1", "--tile", "200"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    differences = [float(line.split()[2]) for line in done.stdout.splitlines()[2:]]
+    assert len(differences) == 5
+    assert differences == sorted(differences, reverse=True)
 
 
 @pytest.mark.slow

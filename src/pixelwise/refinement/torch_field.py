@@ -1,6 +1,6 @@
 """The dense CRF on tensors: image and scores go in, refined scores come out on their device, and gradients pass back.
 
-The mean field of `mean_field`, said in torch's operations; no numbers leave the device.
+The mean field of `mean_field`, said in torch's operations; no pixels leave the device.
 """
 
 from __future__ import annotations
