@@ -55,6 +55,7 @@ format: $(DEV_READY)
 bench: $(DEV_READY)
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/train.py --steps $(STEPS)
+	$(BIN)/python benchmarks/crf.py --runs 3
 	$(BIN)/python benchmarks/crf_tiles.py --images 1
 
 # The stamps lie in the environment, so that removing it removes them; they are older than a changed INPUT, so that a new

@@ -14,6 +14,7 @@ from pixelwise.models.facts import describe
 from pixelwise.models.published import create_model, list_models
 
 NETWORKS = Path(__file__).parents[1] / "benchmarks" / "networks.py"
+CRF = NETWORKS.with_name("crf.py")
 TILES = NETWORKS.with_name("crf_tiles.py")
 NARROW = ("--width", "0.0625", "--size", "64", "--runs", "1", "--device", "cpu")
 
@@ -59,3 +60,15 @@ def test_the_table_has_a_line_a_way():
     assert [row.split()[:4] for row in rows] == [
         ["fcn8s_lite0", "64x64", norms, precision] for precision in ("float32", "bfloat16") for norms in ("-", "folded")
     ]
+
+
+@pytest.mark.slow
+def test_the_dense_crf_is_compared_in_every_case():
+    words = [sys.executable, CRF, "--scale", "0.1", "--runs", "1", "--threads", "1", "2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    _, titles, *rows = done.stdout.splitlines()
+    assert titles.split()[:2] == ["threads", "theirs"]
+    assert [row.split()[0] for row in rows[:6]] == ["21", "21", "11", "11", "2", "2"]
+    assert sum("MB to move" in row for row in rows) == 3
+    assert sum("cache:" in row for row in rows) == 2

@@ -197,6 +197,7 @@ NAN[1, 2, 3] = np.nan
         (lambda: DenseCRF([]), ["at least one kernel"]),
         (lambda: DenseCRF([Gaussian(3)], iterations=-1), ["iterations", "-1"]),
         (lambda: DenseCRF([Gaussian(3)], tolerance=-0.1), ["tolerance", "-0.1"]),
+        (lambda: DenseCRF([Gaussian(3)], threads=0), ["threads", "at least 1", "0"]),
         (lambda: DenseCRF([Gaussian(3)], normalisation="row"), ["normalisation", "row", "symmetric"]),
         (lambda: Gaussian(-3), ["std", "-3"]),
         (lambda: Gaussian(0), ["std", "above 0"]),

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -65,7 +66,8 @@ class DenseCRF:
     normalisation  of the kernels that name none: "none", "before", "after", "symmetric" or "mean", see `Term.of`
     self_message   True: pixels hear themselves too, as in the released implementations; False: as in the formula
     tolerance      stop when no belief changes by more than this, 0..1; None: do all iterations
-    filters        what makes a filter of features `(N, d)`; the permutohedral lattice, which is fast and nearly exact
+    filters        what makes a filter of features `(N, d)`; None: the permutohedral lattice, which is fast and nearly exact
+    threads        how many work on lattices; None: as many as there are cores, or as `NUMBA_NUM_THREADS` says
 
     `crf(image, scores)` takes the image `(H, W, C)`, uint8 or float, and scores `(K, H, W)` of any float type and memory
     layout; volumes are `(D, H, W, C)` and `(K, D, H, W)`, batches have one more axis in front. It returns log-probabilities
@@ -82,7 +84,8 @@ class DenseCRF:
         normalisation: Normalisation = "symmetric",
         self_message: bool = True,
         tolerance: float | None = None,
-        filters: Callable[[NDArray], Filter] = Lattice.of,
+        filters: Callable[[NDArray], Filter] | None = None,
+        threads: int | None = None,
     ) -> None:
         if not kernels:
             raise InputError("a DenseCRF needs at least one kernel, got none: try Gaussian(3, weight=3)")
@@ -93,12 +96,15 @@ class DenseCRF:
         if normalisation is None:
             raise InputError("normalisation is one of none, before, after, symmetric, mean; got None")
         check_normalisation(normalisation)
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is how many, at least 1, or None, got {threads}")
         self.kernels = tuple(kernels)
         self.iterations = int(iterations)
         self.normalisation = normalisation
         self.self_message = self_message
         self.tolerance = tolerance
-        self.filters = filters
+        self.filters = filters or partial(Lattice.of, threads=threads)
+        self.on_lattices = filters is None
 
     @classmethod
     def preset(cls, preset: str | os.PathLike[str] | Preset) -> DenseCRF:
@@ -171,7 +177,7 @@ class DenseCRF:
         """On the tensor's own device, with gradients."""
         from pixelwise.refinement.torch_field import TorchField, as_picture, as_unary
 
-        if self.filters != Lattice.of:
+        if not self.on_lattices:
             raise InputError("filters of your own work on arrays: pass those, or tensors on the CPU without gradients")
         picture, unary = as_picture(image, values.device), as_unary(given, values)
         field = TorchField(self.kernels, self.iterations, self.normalisation, self.self_message, self.tolerance)
