@@ -12,6 +12,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST ?=
 # Steps of the benchmark of training: enough to see that it runs; a number to quote needs 100.
 STEPS ?= 10
+# Images of the benchmark of evaluation: a number to quote needs all 233 of CamVid's test split.
+IMAGES ?= 30
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
@@ -55,6 +57,7 @@ format: $(DEV_READY)
 bench: $(DEV_READY)
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/train.py --steps $(STEPS)
+	$(BIN)/python benchmarks/evaluate.py --images $(IMAGES)
 	$(BIN)/python benchmarks/crf.py --runs 3
 	$(BIN)/python benchmarks/crf_tiles.py --images 1
 

@@ -4,8 +4,9 @@ python benchmarks/train.py [--steps 100] [--crop 320] [--batch 8]
 
 Ours is what `pixelwise train` runs: JPEG pictures of 500 x 375 are read, augmented by the recipe `laptop` and collated by
 one worker; the loss is checked, the running mean of the weights kept, and every step told. Bare is the same network
-under the same precision on batches that lie ready. Both take turns in blocks of ten steps, so that whatever else the
-machine does meets both; the first steps of a block are not counted, for the worker gets ahead while the other has its turn.
+under the same precision on batches that lie ready; "plain" is bare, with PyTorch's own gradients of depthwise
+convolutions. They take turns in blocks of ten steps, so that whatever else the machine does meets all; the first steps of
+a block are not counted, for the worker gets ahead while others have their turn.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import nn
 from torch.nn import functional
 
 from pixelwise.data.batches import Batch
@@ -30,6 +32,8 @@ from pixelwise.data.layouts import open_data
 from pixelwise.data.shapes import Shapes
 from pixelwise.label_maps import write_label_map
 from pixelwise.labels import IGNORE, MAIN, write_classes
+from pixelwise.models.depthwise import DepthwiseConv2d
+from pixelwise.models.network import Network
 from pixelwise.training.loop import Cadence, Learner, Progress, train
 from pixelwise.training.plan import Plan, plan
 from pixelwise.training.recipe import read_recipe
@@ -65,29 +69,29 @@ def bare_step(learner: Learner, batch: Batch, precision: str) -> None:
 
 
 class Turns:
-    """Is told of each of our steps, and takes the bare ones in between; `ours` and `bare` are seconds a step."""
+    """Is told of each of our steps, and takes the others' in between; `seconds` are those of each step, by name."""
 
-    def __init__(self, bare: Callable[[int], None], device: torch.device) -> None:
-        self.ours: list[float] = []
-        self.bare: list[float] = []
-        self._step = bare
+    def __init__(self, others: Mapping[str, Callable[[int], None]], device: torch.device) -> None:
+        self.seconds: dict[str, list[float]] = {"our loop": [], **{name: [] for name in others}}
+        self._others = others
         self._device = device
         self._begun = self._now()
 
     def tell(self, progress: Progress) -> None:
-        """Take the time of our step, and at the end of a block the bare one's turn."""
+        """Take the time of our step, and at the end of a block the others' turns."""
         place = (progress.step - 1) % BLOCK
-        self._took(self.ours, place)
+        self._took("our loop", place)
         if place == BLOCK - 1 or progress.step == progress.steps:
-            for number in range(place + 1):
-                self._begun = self._now()
-                self._step(number)
-                self._took(self.bare, number)
+            for name, step in self._others.items():
+                for number in range(place + 1):
+                    self._begun = self._now()
+                    step(number)
+                    self._took(name, number)
         self._begun = self._now()
 
-    def _took(self, times: list[float], place: int) -> None:
+    def _took(self, name: str, place: int) -> None:
         if place >= UNCOUNTED:
-            times.append(self._now() - self._begun)
+            self.seconds[name].append(self._now() - self._begun)
 
     def _now(self) -> float:
         if self._device.type == "cuda":
@@ -95,17 +99,31 @@ class Turns:
         return time.perf_counter()
 
 
-def measure(planned: Plan, folder: Path) -> tuple[list[float], list[float], str]:
-    """Seconds of our steps and of the bare ones, and the device they ran on."""
+def plainly(network: Network) -> Network:
+    """A copy whose depthwise convolutions are PyTorch's own."""
+    network = deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, DepthwiseConv2d):
+            module.__class__ = nn.Conv2d  # it adds a way to learn, and nothing else
+    return network
+
+
+def measure(planned: Plan, folder: Path) -> tuple[dict[str, list[float]], str]:
+    """Seconds of our steps, of the bare and of the plain ones, and the device they ran on."""
     recipe = planned.recipe
     accelerator = create_accelerator(recipe.precision)
     device = accelerator.device
-    bare_plan = replace(planned, network=deepcopy(planned.network))
-    ours, bare = build_learner(planned, device), build_learner(bare_plan, device)
-    bare.network.train()
+    copies = {"bare": deepcopy(planned.network), "plain": plainly(planned.network)}
+    others = {name: build_learner(replace(planned, network=network), device) for name, network in copies.items()}
+    ours = build_learner(planned, device)
     batches = build_batches(planned, 0, 1)
     ready = [batches[number].to(device) for number in range(READY)]
-    turns = Turns(lambda number: bare_step(bare, ready[number % READY], recipe.precision), device)
+
+    def step_of(learner: Learner) -> Callable[[int], None]:
+        learner.network.train()
+        return lambda number: bare_step(learner, ready[number % READY], recipe.precision)
+
+    turns = Turns({name: step_of(learner) for name, learner in others.items()}, device)
 
     def stream(first: int, last: int) -> Iterable[Batch]:
         return batches.loader(first, last, workers=recipe.workers, pin=device.type == "cuda")
@@ -115,7 +133,7 @@ def measure(planned: Plan, folder: Path) -> tuple[list[float], list[float], str]
         Cadence(recipe.steps, recipe.steps, recipe.steps, recipe.accumulate, recipe.clip),
         validate=None, keep=lambda network, progress: None, watch=turns.tell,
     )  # fmt: skip
-    return turns.ours, turns.bare, str(device)
+    return turns.seconds, str(device)
 
 
 def main() -> None:
@@ -132,18 +150,21 @@ def main() -> None:
         folder.mkdir()
         write_pictures(folder)
         planned = plan(recipe, lambda split: open_data(folder, split), ())
-        ours, bare, device = measure(planned, Path(temporary))
+        seconds, device = measure(planned, Path(temporary))
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {device}, "
         f"{os.cpu_count()} cores, {torch.get_num_threads()} threads; {recipe.network}, crop {recipe.crop}, "
-        f"batch {recipe.batch_size}, precision {recipe.precision}; {len(ours)} steps counted of each"
+        f"batch {recipe.batch_size}, precision {recipe.precision}; {len(seconds['bare'])} steps counted of each"
     )
     print(f"{'a step':<20}{'median':>9}{'mean':>9}{'least':>9}{'greatest':>10}   seconds")
-    for name, times in (("our loop", ours), ("bare", bare)):
+    for name, times in seconds.items():
         middle = f"{statistics.median(times):>9.3f}{statistics.fmean(times):>9.3f}"
         print(f"{name:<20}{middle}{min(times):>9.3f}{max(times):>10.3f}")
-    medians, means = statistics.median(ours) / statistics.median(bare), statistics.fmean(ours) / statistics.fmean(bare)
-    print(f"{'ours / bare':<20}{medians:>9.3f}{means:>9.3f}   target: at most 1.10")
+    for first, second, target in (("our loop", "bare", "   target: at most 1.10"), ("plain", "bare", "")):
+        medians, means = (
+            mean(seconds[first]) / mean(seconds[second]) for mean in (statistics.median, statistics.fmean)
+        )
+        print(f"{f'{first} / {second}':<20}{medians:>9.3f}{means:>9.3f}{target}")
 
 
 if __name__ == "__main__":

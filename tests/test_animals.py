@@ -8,7 +8,8 @@ import pytest
 
 from pixelwise.data.layouts import open_data
 from pixelwise.evaluation.evaluate import evaluate, match_classes
-from pixelwise.inference.model import Model, load
+from pixelwise.inference.loading import load
+from pixelwise.inference.model import Model
 
 ROOT = Path(__file__).parents[1]
 ANIMALS = ROOT / "models" / "animals"

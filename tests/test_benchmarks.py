@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,31 +14,30 @@ from torch import nn
 from pixelwise.models.facts import describe
 from pixelwise.models.published import create_model, list_models
 
-NETWORKS = Path(__file__).parents[1] / "benchmarks" / "networks.py"
-CRF = NETWORKS.with_name("crf.py")
-TILES = NETWORKS.with_name("crf_tiles.py")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NARROW = ("--width", "0.0625", "--size", "64", "--runs", "1", "--device", "cpu")
 
 
-def run(*words: str) -> str:
-    done = subprocess.run([sys.executable, NETWORKS, *NARROW, *words], capture_output=True, text=True, timeout=900)
+def run(script: str, *words: str) -> str:
+    quiet = {name: value for name, value in os.environ.items() if name != "PIXELWISE_DATA"}
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *words], capture_output=True, text=True, timeout=900, env=quiet
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
 def test_tiles_with_more_overlap_are_nearer_to_the_whole():
-    words = [sys.executable, TILES, "--images", "1", "--tile", "200"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    differences = [float(line.split()[2]) for line in done.stdout.splitlines()[2:]]
+    _, _, *rows = run("crf_tiles.py", "--images", "1", "--tile", "200").splitlines()
+    differences = [float(row.split()[2]) for row in rows]
     assert len(differences) == 5
     assert differences == sorted(differences, reverse=True)
 
 
 @pytest.mark.slow
 def test_every_network_is_timed_in_all_its_ways():
-    report = json.loads(run("--json"))
+    report = json.loads(run("networks.py", *NARROW, "--json"))
     ways = {}
     for timing in report["timings"]:
         assert timing["milliseconds"] > 0
@@ -54,7 +54,7 @@ def test_every_network_is_timed_in_all_its_ways():
 
 @pytest.mark.slow
 def test_the_table_has_a_line_a_way():
-    machine, titles, *rows = run("fcn8s_lite0").splitlines()
+    machine, titles, *rows = run("networks.py", *NARROW, "fcn8s_lite0").splitlines()
     assert "medians of 1 runs" in machine
     assert titles.split()[0] == "network"
     assert [row.split()[:4] for row in rows] == [
@@ -64,11 +64,17 @@ def test_the_table_has_a_line_a_way():
 
 @pytest.mark.slow
 def test_the_dense_crf_is_compared_in_every_case():
-    words = [sys.executable, CRF, "--scale", "0.1", "--runs", "1", "--threads", "1", "2"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    _, titles, *rows = done.stdout.splitlines()
+    _, titles, *rows = run("crf.py", "--scale", "0.1", "--runs", "1", "--threads", "1", "2").splitlines()
     assert titles.split()[:2] == ["threads", "theirs"]
     assert [row.split()[0] for row in rows[:6]] == ["21", "21", "11", "11", "2", "2"]
     assert sum("MB to move" in row for row in rows) == 3
     assert sum("cache:" in row for row in rows) == 2
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_timed_beside_the_bare_forward_passes():
+    machine, titles, ours, bare, ratio, _ = run("evaluate.py", "--images", "20").splitlines()
+    assert "20 images of generated shapes, 1 blocks of 10 counted" in machine
+    assert titles.split()[2:] == ["median", "mean", "least", "greatest", "milliseconds"]
+    medians = [float(row.removeprefix(name).split()[0]) for name, row in (("evaluate", ours), ("bare forward", bare))]
+    assert float(ratio.removeprefix("evaluate / bare").split()[0]) == pytest.approx(medians[0] / medians[1], rel=0.01)

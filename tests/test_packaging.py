@@ -44,6 +44,7 @@ def test_the_wheel_holds_the_package_and_its_recipes_only(archives):
     assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"pixelwise"}
     modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
     assert modules <= set(wheel)
+    assert "pixelwise/report/style.css" in wheel  # no page is made without it
     recipes = {f"pixelwise/recipes/{path.name}" for path in (ROOT / "recipes").iterdir()}
     assert recipes <= set(wheel)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -51,17 +52,22 @@ def test_the_extras_to_install_exist(command):
 def test_the_commands_work_in_their_order_on_a_folder_of_images_and_masks(tmp_path):
     Shapes(count=40, size=(96, 128)).write(tmp_path / "my-data")
     told = commands("pixelwise")
-    assert [command[1] for command in told] == ["check", "train", "evaluate", "predict"]
+    assert [command[1] for command in told] == [
+        "check", "train", "evaluate", "predict", "evaluate", "compare", "evaluate", "evaluate",
+    ]  # fmt: skip
     for command in told:
         if command[1] == "train":
             assert "--minutes" in command
             command = [*command, *A_FEW_STEPS]
             command[command.index("--minutes") + 1] = "0.1"
+        if command[1] == "compare":
+            shutil.copytree(tmp_path / "runs" / "mine", tmp_path / "runs" / "longer")
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == 40
+    assert (tmp_path / "report" / "report.html").is_file()
 
 
 def test_the_python_lines_work_and_find_the_cat():

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pixelwise.errors import InputError
     from pixelwise.evaluation.confusion import ConfusionMatrix
     from pixelwise.evaluation.evaluate import evaluate
-    from pixelwise.inference.model import Model, Segmentation, load
+    from pixelwise.inference.loading import load
+    from pixelwise.inference.model import Model, Segmentation
     from pixelwise.labels import LabelSpec
     from pixelwise.models.published import create_model, list_models
     from pixelwise.refinement.dense_crf import DenseCRF
@@ -48,7 +49,7 @@ _HOMES = {
     "TrainableCRF": "pixelwise.refinement.trainable",
     "Model": "pixelwise.inference.model",
     "Segmentation": "pixelwise.inference.model",
-    "load": "pixelwise.inference.model",
+    "load": "pixelwise.inference.loading",
     "ConfusionMatrix": "pixelwise.evaluation.confusion",
     "evaluate": "pixelwise.evaluation.evaluate",
 }

@@ -48,6 +48,10 @@ class Grid:
         """The grid after `cells` cells are put before the first one."""
         return Grid(self.scale, self.shift - self.scale * cells, self.field)
 
+    def seen_from(self, other: Grid) -> Grid:
+        """Where the cells lie among the cells of `other` instead of the image's pixels."""
+        return Grid(self.scale / other.scale, (self.shift - other.shift) / other.scale, self.field / other.scale)
+
     def offset_in(self, other: Grid) -> int:
         """The index in `other` at which cell 0 of this grid lies: where to begin cutting `other` to this grid.
 

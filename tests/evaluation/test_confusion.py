@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.conftest import Refuses
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from pixelwise.evaluation.confusion import ConfusionMatrix, Measures
+from pixelwise.evaluation.confusion import ABSENT_RULES, ConfusionMatrix, Measures, means_of, tally_of
 from pixelwise.labels import IGNORE
 
 Case = tuple[int, NDArray[np.uint8], NDArray[np.int64]]
@@ -117,6 +118,79 @@ def test_a_class_that_is_predicted_but_never_true_counts_as_0() -> None:
     assert measures.frequency_weighted_iou == 0.75
 
 
+def counted() -> NDArray[np.int64]:
+    """Class 0: 3 hits, class 1: 1 hit of 2; 2 is predicted once but never true, 3 is nowhere."""
+    return np.array([[3, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("absent", "mean_iou", "mean_accuracy", "counting"),
+    [
+        ("present", (1 + 1 / 2 + 0) / 3, (1 + 1 / 2) / 2, [True, True, True, False]),
+        ("truth", (1 + 1 / 2) / 2, (1 + 1 / 2) / 2, [True, True, False, False]),
+        ("zero", (1 + 1 / 2 + 0 + 0) / 4, (1 + 1 / 2 + 0 + 0) / 4, [True] * 4),
+        ("one", (1 + 1 / 2 + 0 + 1) / 4, (1 + 1 / 2 + 1 + 1) / 4, [True] * 4),
+    ],
+)
+def test_what_absent_classes_do_to_a_mean(
+    absent: str, mean_iou: float, mean_accuracy: float, counting: list[bool]
+) -> None:
+    measures = Measures.of(counted(), absent=absent)
+    assert measures.mean_iou == pytest.approx(mean_iou)
+    assert measures.mean_accuracy == pytest.approx(mean_accuracy)
+    assert measures.counting.tolist() == counting
+    assert (measures.pixel_accuracy, measures.frequency_weighted_iou) == (4 / 5, (3 * 1 + 2 * 1 / 2) / 5)
+    assert (measures.absent, measures.to_json()["absent"]) == (absent, absent)
+    np.testing.assert_equal(measures.iou, [1, 1 / 2, 0, math.nan])  # whatever the rule
+
+
+def test_every_rule_has_a_sentence_and_no_other_is_known(refuses: Refuses) -> None:
+    assert all(" " in sentence for sentence in ABSENT_RULES.values())
+    with refuses("unknown rule for absent classes 'zeroes': did you mean 'zero'?"):
+        Measures.of(counted(), absent="zeroes")
+
+
+@given(cases(), st.data())
+def test_chosen_classes_alone_are_in_means_and_pixels(case: Case, data: st.DataObject) -> None:
+    # As SIFT Flow scores 30 of its 33 classes: what is mistaken for another class stays wrong, but the others' own
+    # pixels and means do not count.
+    classes, truth, predicted = case
+    chosen = data.draw(st.lists(st.integers(0, classes - 1), min_size=1, unique=True))
+    counts = matrix_of(classes, (truth, predicted)).counts
+    whole, part = Measures.of(counts), Measures.of(counts, chosen)
+    np.testing.assert_equal(part.iou, whole.iou)
+    assert part.pixels == sum(int((truth == place).sum()) for place in chosen)
+    if known := [whole.iou[place] for place in chosen if not math.isnan(whole.iou[place])]:
+        assert part.mean_iou == pytest.approx(sum(known) / len(known))
+    else:
+        assert math.isnan(part.mean_iou)
+    if part.pixels:
+        met = sum(int(((truth == place) & (predicted == place)).sum()) for place in chosen)
+        assert part.pixel_accuracy == pytest.approx(met / part.pixels)
+
+
+@given(cases())
+def test_precision_is_recall_with_truth_and_prediction_exchanged(case: Case) -> None:
+    counts = matrix_of(*case[:1], case[1:]).counts
+    np.testing.assert_equal(Measures.of(counts).precision, Measures.of(counts.T).accuracy)
+
+
+@given(cases())
+def test_labels_of_8_bits_and_wider_ones_are_counted_alike(case: Case) -> None:
+    classes, truth, predicted = case
+    narrow = matrix_of(classes, (truth, predicted.astype(np.uint8))).counts
+    assert np.array_equal(narrow, matrix_of(classes, (truth, predicted.astype(np.int32))).counts)
+
+
+def test_many_images_at_once_have_the_measures_that_each_has_alone() -> None:
+    matrices = np.random.default_rng(0).integers(0, 3, (20, 3, 3))
+    together = means_of(tally_of(matrices), np.array([True, True, False]), "present")
+    for place, counts in enumerate(matrices):
+        alone = Measures.of(counts, (0, 1))
+        for name, values in together.items():
+            np.testing.assert_equal(values[place], getattr(alone, name))
+
+
 def test_where_everything_is_ignored_nothing_is_measured() -> None:
     measures = matrix_of(3, (np.full((4, 4), IGNORE, np.uint8), np.ones((4, 4), int))).measures()
     assert measures.pixels == 0
@@ -164,14 +238,17 @@ def test_maps_of_different_sizes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 17])  # among 17, 0 * 17 + 255 would still be a place in the matrix
-@pytest.mark.parametrize(("truth", "predicted"), [(0, IGNORE), (0, 17), (0, -1), (17, 0)])
+@pytest.mark.parametrize(("truth", "predicted"), [(0, IGNORE), (0, 17), (0, -1), (0, 256), (17, 0)])
 def test_what_is_no_class_is_refused(classes: int, truth: int, predicted: int) -> None:
     matrix = ConfusionMatrix(classes)
     with pytest.raises(ValueError, match=f"classes 0..{classes - 1}"):
         matrix.add(np.array([[truth, 0]], np.uint8), np.array([[predicted, 0]]))
+    if 0 <= predicted < 256:
+        with pytest.raises(ValueError, match=f"classes 0..{classes - 1}"):
+            matrix.add(np.array([[truth, 0]], np.uint8), np.array([[predicted, 0]], np.uint8))
     assert not matrix.counts.any()
 
 
 def test_what_is_predicted_where_the_truth_is_ignored_does_not_matter() -> None:
-    matrix = matrix_of(2, (np.array([[IGNORE, 1]], np.uint8), np.array([[IGNORE, 1]], np.uint8)))
-    assert matrix.counts.tolist() == [[0, 0], [0, 1]]
+    for said in (np.array([[IGNORE, 1]], np.uint8), np.array([[-7, 1]])):
+        assert matrix_of(2, (np.array([[IGNORE, 1]], np.uint8), said)).counts.tolist() == [[0, 0], [0, 1]]

@@ -13,7 +13,8 @@ from PIL import Image
 from tests.conftest import Refuses
 
 import pixelwise
-from pixelwise.inference.model import Model, Segmentation, find_model, load
+from pixelwise.inference.loading import find_model, load
+from pixelwise.inference.model import Model, Segmentation
 from pixelwise.label_maps import read_label_map
 from pixelwise.labels import LabelSpec
 from pixelwise.models.published import create_model

@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests.conftest import Refuses
+from tests.models.networks import CLASSES, full_size, narrow, norms_of, parameter_count, pictures, stirred
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +19,6 @@ from pixelwise.models.decoders.deconvnet import DeconvDecoder, Unpool
 from pixelwise.models.network import Network
 from pixelwise.models.published import create_model
 
-CLASSES = 5
 WIDTH = 1 / 32
 NAME = "deconvnet_vgg16"
 
@@ -44,29 +44,12 @@ DECONVOLUTIONS = [
 TABLE = [*CONVOLUTIONS, *DECONVOLUTIONS]
 
 
-def full_size(**options: object) -> Network:
-    """The whole network without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return create_model(NAME, 21, **options).eval()
-
-
-def narrow(*, seed: int = 0, **options: object) -> Network:
-    """A network of few channels in evaluation mode, whose norms and deconvolutions are random, so that all of it counts."""
-    torch.manual_seed(seed)
-    network = create_model(NAME, CLASSES, width=WIDTH, **options).eval()
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.running_mean, std=0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.1)
-        if isinstance(layer, nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, std=(2 / (layer.in_channels * layer.kernel_size[0] ** 2)) ** 0.5)
+def lively(*, seed: int = 0, **options: object) -> Network:
+    """A narrow network whose norms and deconvolutions are random, so that all of it counts."""
+    network = stirred(narrow(NAME, seed=seed, width=WIDTH, **options))
+    for layer in layers_of(network, nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, std=(2 / (layer.in_channels * layer.kernel_size[0] ** 2)) ** 0.5)
     return network
-
-
-def pictures(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
-    return torch.rand((count, 3, *size), generator=torch.Generator().manual_seed(seed)) * 255
 
 
 def layers_of(network: Network, *kinds: type[nn.Module]) -> list[nn.Module]:
@@ -88,18 +71,18 @@ def our_name(network: Network, name: str) -> str:
 
 
 def test_parameter_counts() -> None:
-    network, plain = full_size(), full_size(batch_norm=False)
-    assert sum(parameter.numel() for parameter in network.parameters()) == 251_805_653
-    assert sum(parameter.numel() for parameter in plain.parameters()) == 251_772_245
-    assert len(layers_of(network, nn.BatchNorm2d)) == 29
+    network, plain = full_size(NAME), full_size(NAME, batch_norm=False)
+    assert parameter_count(network) == 251_805_653
+    assert parameter_count(plain) == 251_772_245
+    assert len(norms_of(network)) == 29
     assert not layers_of(plain, nn.BatchNorm2d, nn.Identity)
 
 
 def test_parameter_counts_of_the_two_sides() -> None:
-    network = full_size()
+    network = full_size(NAME)
 
     def count(names: list[str]) -> int:
-        return sum(p.numel() for name in names for p in network.get_submodule(our_name(network, name)).parameters())
+        return sum(parameter_count(network.get_submodule(our_name(network, name))) for name in names)
 
     assert count([row[0] for row in CONVOLUTIONS]) == 134_260_544
     assert count([row[0] for row in DECONVOLUTIONS]) == 117_511_701
@@ -107,7 +90,7 @@ def test_parameter_counts_of_the_two_sides() -> None:
 
 
 def test_every_layer_of_the_release_has_its_place() -> None:
-    network = full_size()
+    network = full_size(NAME)
     norms = ["bnfc6", "bnfc7", "fc6-deconv-bn"]
     norms += [row[0].replace("conv", "bn") for row in TABLE if "conv" in row[0] and row[1] == 3]
     ours = [our_name(network, name) for name in (*(row[0] for row in TABLE), *norms)]
@@ -117,7 +100,7 @@ def test_every_layer_of_the_release_has_its_place() -> None:
 
 
 def test_widths_and_sizes_on_the_way() -> None:
-    network = full_size()
+    network = full_size(NAME)
     seen = {}
     for name, *_ in TABLE:
         layer = network.get_submodule(our_name(network, name))
@@ -132,7 +115,7 @@ def test_widths_and_sizes_on_the_way() -> None:
 
 def test_multiply_adds_of_one_image() -> None:
     with FlopCounterMode(display=False) as counter:
-        full_size()(torch.zeros(1, 3, 224, 224, device="meta"))
+        full_size(NAME)(torch.zeros(1, 3, 224, 224, device="meta"))
     # a transposed convolution puts its kernel at every cell that comes in: one for fc6-deconv, all in the others
     places = {name: 1 if name == "fc6-deconv" else side**2 for name, *_, side in TABLE}
     expected = sum(kernel**2 * into * out * places[name] for name, kernel, into, out, _ in TABLE)
@@ -143,7 +126,7 @@ def test_multiply_adds_of_one_image() -> None:
 def test_first_values() -> None:
     torch.manual_seed(0)
     network = create_model(NAME, 21, width=1 / 8)
-    for norm in layers_of(network, nn.BatchNorm2d):
+    for norm in norms_of(network):
         assert norm.eps == 1e-9
         assert torch.equal(norm.weight, torch.ones_like(norm.weight))
         assert torch.equal(norm.bias, torch.full_like(norm.bias, 0.001))
@@ -186,7 +169,7 @@ def straightforward_deconvnet(network: Network, images: Tensor) -> Tensor:
 @pytest.mark.parametrize("size", [(224, 224), (256, 288)])
 @torch.no_grad()
 def test_scores_equal_a_straightforward_writing_of_the_release(size: tuple[int, int]) -> None:
-    network, images = narrow().double(), pictures(2, size).double()
+    network, images = lively().double(), pictures(2, size).double()
     scores = network(images)
     assert scores.shape == (2, CLASSES, *size)
     assert scores.std() > 1e-3
@@ -261,7 +244,7 @@ def looped_deconvolution(x: NDArray, weight: NDArray, bias: NDArray, padding: in
 )
 @torch.no_grad()
 def test_deconvolutions_equal_a_plain_loop(name: str, padding: int, side: int) -> None:
-    layer = narrow().double().decoder.layers.get_submodule(name)
+    layer = lively().double().decoder.layers.get_submodule(name)
     nn.init.normal_(layer.bias)
     x = torch.randn(layer.in_channels, 3, 4, generator=torch.Generator().manual_seed(2)).double()
     made = layer(x[None])[0]
@@ -275,7 +258,7 @@ def test_deconvolutions_equal_a_plain_loop(name: str, padding: int, side: int) -
 
 @torch.inference_mode()
 def test_outputs_lie_on_the_image_itself() -> None:
-    network, images = narrow(), pictures(1, (224, 256))
+    network, images = lively(), pictures(1, (224, 256))
     outputs = network.outputs(images)
     assert outputs.grids == {MAIN: IMAGE_GRID}
     assert network.heads == {MAIN: CLASSES}
@@ -284,7 +267,7 @@ def test_outputs_lie_on_the_image_itself() -> None:
 
 @pytest.mark.parametrize("size", [(192, 224), (223, 224), (224, 225), (256, 240)])
 def test_other_sizes_are_refused(size: tuple[int, int], refuses: Refuses) -> None:
-    network = full_size()
+    network = full_size(NAME)
     assert not network.sizes.admits(size)
     with refuses("sides of 224, 256, 288, ...", f"got {size[0]} x {size[1]}", "pad the image"):
         network(torch.zeros(1, 3, *size, device="meta"))
@@ -293,7 +276,7 @@ def test_other_sizes_are_refused(size: tuple[int, int], refuses: Refuses) -> Non
 
 
 def test_every_size_of_the_rule_is_taken() -> None:
-    network = full_size()
+    network = full_size(NAME)
     for k in range(6):
         size = 224 + 32 * k, 224 + 32 * (5 - k)
         assert network(torch.zeros(1, 3, *size, device="meta")).shape == (1, 21, *size)
@@ -301,7 +284,7 @@ def test_every_size_of_the_rule_is_taken() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"unpooling": "nearest"}, {"batch_norm": False}], ids=str)
 def test_the_gradient_reaches_every_layer(options: dict[str, object]) -> None:
-    network = narrow(**options).train()
+    network = lively(**options).train()
     network(pictures(1, (256, 288))).square().mean().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None
@@ -313,7 +296,7 @@ def test_the_gradient_reaches_every_layer(options: dict[str, object]) -> None:
 @torch.inference_mode()
 def test_switches_and_nearest_take_the_same_weights_and_differ() -> None:
     images = pictures(1, (224, 224))
-    switches, nearest = narrow(), narrow(unpooling="nearest", seed=1)
+    switches, nearest = lively(), lively(unpooling="nearest", seed=1)
     nearest.load_state_dict(switches.state_dict())
     assert (switches(images) - nearest(images)).abs().max() > 1e-2
 
@@ -340,5 +323,5 @@ def test_what_cannot_be_built_or_trained_is_refused(refuses: Refuses) -> None:
     with refuses("where the trunk's pools found their maxima", "switches=True"):
         DeconvDecoder(21, trunk, 8)
     with refuses("one image of 224 x 224", "several images a batch"):
-        narrow().train()(pictures(1, (224, 224)))
-    narrow(batch_norm=False).train()(pictures(1, (224, 224)))  # without norms one is enough
+        lively().train()(pictures(1, (224, 224)))
+    lively(batch_norm=False).train()(pictures(1, (224, 224)))  # without norms one is enough

@@ -8,11 +8,11 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from tests.conftest import Refuses
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixelwise.data.sample import read_image
 from pixelwise.geometry import resize_image
-from pixelwise.models.backbones.efficientnet_lite import ClassificationHead, EfficientNetLite
+from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.published import create_model
 from pixelwise.weights.imagenet import lite0_file, load_imagenet
@@ -26,15 +26,20 @@ HOUSE_CATS = {281: "tabby", 282: "tiger cat", 285: "Egyptian cat"}
 
 @pytest.fixture(scope="module")
 def ours() -> EfficientNetLite:
-    """The trunk with ImageNet's weights, and its classifier as `head`."""
-    trunk = EfficientNetLite()
-    trunk.head = ClassificationHead()
+    """The trunk with ImageNet's weights, and its classifier in the head."""
+    trunk = with_classifier(EfficientNetLite(head=True))
     load_named(trunk, read_state(lite0_file()), efficientnet_lite_names(trunk), where="lite0")
     return trunk.eval()
 
 
+def with_classifier(trunk: EfficientNetLite) -> EfficientNetLite:
+    assert trunk.head is not None
+    trunk.head.classes = nn.Linear(trunk.channels[-1], 1000)
+    return trunk
+
+
 def classify(trunk: EfficientNetLite, images: Tensor) -> Tensor:
-    return trunk.head(trunk(images))
+    return trunk.head.classes(trunk(images).maps[-1].mean((2, 3)))
 
 
 @pytest.mark.parametrize("size", [(224, 224), (96, 160)])
@@ -57,14 +62,48 @@ def test_a_cat_is_a_cat(ours: EfficientNetLite) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 33), (97, 64), (101, 63), (224, 224)])
+@pytest.mark.parametrize(
+    ("strides", "channels"), [((8, 16, 32), (40, 112, 320)), ((8, 16), (40, 320)), ((8,), (320,))], ids=str
+)
 @torch.inference_mode()
-def test_every_begun_stride_has_a_cell(size: tuple[int, int]) -> None:
-    trunk = EfficientNetLite().eval()
+def test_every_begun_stride_has_a_cell(
+    strides: tuple[int, ...], channels: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    trunk = EfficientNetLite(output_stride=strides[-1]).eval()
     maps = trunk(torch.zeros(1, 3, *size)).maps
-    for stride, channels, map_ in zip((8, 16, 32), trunk.channels, maps, strict=True):
-        assert map_.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
-    assert trunk.channels == (40, 112, 320)
-    assert [grid.scale for grid in trunk.grids] == [8, 16, 32]
+    expected = [
+        (1, count, -(-size[0] // stride), -(-size[1] // stride))
+        for count, stride in zip(channels, strides, strict=True)
+    ]
+    assert [tuple(map_.shape) for map_ in maps] == expected
+    assert trunk.channels == channels
+    assert [grid.scale for grid in trunk.grids] == list(strides)
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@torch.inference_mode()
+def test_the_last_map_of_a_smaller_stride_holds_the_cells_of_the_coarse_one(
+    ours: EfficientNetLite, stride: int
+) -> None:
+    dense = with_classifier(EfficientNetLite(output_stride=stride, head=True)).eval()
+    load_named(dense, read_state(lite0_file()), efficientnet_lite_names(dense), where="lite0")
+    assert {name: value.shape for name, value in dense.state_dict().items()} == {
+        name: value.shape for name, value in ours.state_dict().items()
+    }
+    images = torch.randn((1, 3, 128, 96), generator=torch.Generator().manual_seed(0))
+    fine, coarse = dense(images).maps, ours(images).maps
+    assert fine[-1].shape == (1, 1280, 128 // stride, 96 // stride)
+    every = 32 // stride
+    first = round((ours.grids[-1].shift - dense.grids[-1].shift) / stride)
+    assert first == every - 1  # cells of stride 32 look half their stride further on than those of stride 16
+    assert coarse[-1].std() > 0.1
+    torch.testing.assert_close(fine[-1][..., first::every, first::every], coarse[-1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [4, 12, 64])
+def test_an_output_stride_that_no_decoder_reads_is_a_defect(stride: int) -> None:
+    with pytest.raises(AssertionError):
+        EfficientNetLite(output_stride=stride)
 
 
 @torch.inference_mode()
@@ -72,8 +111,16 @@ def test_a_network_starts_from_imagenet(ours: EfficientNetLite) -> None:
     network = create_model("fcn8s_lite0", 2).eval()
     assert "EfficientNet-Lite0" in load_imagenet(network)
     images = torch.randn((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
-    for own, expected in zip(network.backbone(images).maps, ours(images).maps, strict=True):
+    for own, expected in zip(network.backbone(images).maps, ours(images).maps[:-1], strict=True):
         assert torch.equal(own, expected)
+
+
+@torch.inference_mode()
+def test_a_trunk_with_a_head_starts_with_what_imagenets_classes_are_told_from(ours: EfficientNetLite) -> None:
+    network = create_model("deeplab8s_lite0", 2).eval()
+    load_imagenet(network)
+    deep = torch.rand((1, 320, 5, 4), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(network.backbone.head(deep), ours.head(deep))
 
 
 def test_a_trunk_without_known_weights_is_refused(refuses: Refuses) -> None:

@@ -6,33 +6,13 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import Refuses
+from tests.models.networks import norms_of, pictures, stirred
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.models.backbones.resnet import ResNet, Stage
 from pixelwise.models.folding import fold, reestimate_statistics
 from pixelwise.models.published import create_model
-
-
-def pictures(count: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
-    return torch.rand((count, 3, *size), generator=torch.Generator().manual_seed(seed)) * 255
-
-
-def stirred(network: nn.Module) -> nn.Module:
-    """In evaluation mode, with norms that do something."""
-    torch.manual_seed(7)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.running_mean, std=0.3)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.3)
-    return network.eval()
-
-
-def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
-    return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
-
 
 # Statistics.
 

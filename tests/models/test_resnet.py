@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from tests.models.networks import norms_of, stirred
+from torch import Tensor
 from torch.nn import functional
 
 from pixelwise.geometry import Grid
@@ -22,16 +23,7 @@ def full_size() -> ResNet:
 def narrow(*, frozen_norms: bool = True) -> ResNet:
     """A trunk of few channels whose norms have statistics, scales and shifts of their own."""
     torch.manual_seed(0)
-    trunk = ResNet(width=1 / 16, frozen_norms=frozen_norms)
-    for norm in norms(trunk):
-        for tensor in (norm.running_mean, norm.bias):
-            nn.init.normal_(tensor, std=0.1)
-        nn.init.uniform_(norm.running_var, 0.5, 2)
-    return trunk
-
-
-def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    return stirred(ResNet(width=1 / 16, frozen_norms=frozen_norms))
 
 
 def test_parameter_count() -> None:
@@ -120,7 +112,7 @@ def test_frozen_norms_stay_as_they_are_loaded() -> None:
     before = {name: value.clone() for name, value in trunk.state_dict().items() if "bn" in name}
     trunk(torch.randn(2, 3, 33, 33)).maps[0].sum().backward()
     assert all(torch.equal(trunk.state_dict()[name], value) for name, value in before.items())
-    assert not any(norm.training or norm.weight.requires_grad or norm.bias.requires_grad for norm in norms(trunk))
+    assert not any(norm.training or norm.weight.requires_grad or norm.bias.requires_grad for norm in norms_of(trunk))
     assert trunk.training
     assert trunk.conv1.weight.grad.any()
 
@@ -129,6 +121,6 @@ def test_norms_that_are_not_frozen_learn() -> None:
     trunk = narrow(frozen_norms=False).train()
     mean = trunk.bn1.running_mean.clone()
     trunk(torch.randn(2, 3, 33, 33)).maps[0].sum().backward()
-    assert all(norm.training and norm.weight.requires_grad for norm in norms(trunk))
+    assert all(norm.training and norm.weight.requires_grad for norm in norms_of(trunk))
     assert not torch.equal(trunk.bn1.running_mean, mean)
     assert trunk.bn1.weight.grad.any()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tests.processes import ROOT, in_two
 from tests.training.one_of_several import BATCH_SIZE, OBJECTIVES, PARTLY, worked_out
 
 from pixelwise.data.augment import Augmentation
@@ -20,27 +20,10 @@ from pixelwise.training.recipe import read_recipe
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 SMALL = (
     "network=fcn32s_vgg16", "options={width: 0.05}", "init=none", "batch_size=3", "crop=48", "workers=1", "warmup=0",
     "learning_rate=1e-4", "precision=no", "average=0.5",
 )  # fmt: skip
-
-
-def in_two(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run Python's words in two processes that find each other on this machine alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
-        "--master-port", str(port), *words,
-    ]  # fmt: skip
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_two_processes_work_out_what_one_does(tmp_path: Path) -> None:

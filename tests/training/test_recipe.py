@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Refuses
 
 from pixelwise.models.published import list_models
-from pixelwise.training.recipe import Recipe, list_recipes, read_recipe
+from pixelwise.training.recipe import Recipe, list_recipes, read_recipe, read_word
 
 
 def write(path: Path, text: str) -> Path:
@@ -92,6 +92,15 @@ def test_the_word_no_is_a_precision(tmp_path: Path) -> None:
     # YAML reads it as false
     assert read_recipe(None, ("precision=no",)).precision == "no"
     assert read_recipe(write(tmp_path / "mine.yaml", "precision: no\n")).precision == "no"
+
+
+def test_a_word_is_a_key_and_a_value_in_yaml(refuses: Refuses) -> None:
+    assert read_word("rates=[6, 12]", example="a=1") == ("rates", [6, 12])
+    assert read_word("a=b=c", example="a=1") == ("a", "b=c")
+    assert read_word("a=", example="a=1") == ("a", None)
+    for word in ("a", "=1", "a=2020-13-45"):
+        with refuses(f"'{word}'", "key=value", "for example width=0.5"):
+            read_word(word, example="width=0.5")
 
 
 @pytest.mark.parametrize("word", ["steps", "", "--steps", "=3"])

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.conftest import Refuses
 
 from pixelwise.labels import LabelSpec
+from pixelwise.models.published import create_model, list_models
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
 
 SPEC = LabelSpec(("sky", "sea", "land"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
@@ -73,6 +74,44 @@ def test_half_the_size_changes_scores_by_little(tmp_path: Path) -> None:
     whole, half = ((tmp_path / kind / "model.safetensors").stat().st_size for kind in ("whole", "half"))
     assert half < 0.55 * whole
     assert {value.dtype for value in load_checkpoint(tmp_path / "half").network.parameters()} == {torch.float32}
+
+
+def test_a_quarter_of_the_size_keeps_every_weight_within_half_a_step(tmp_path: Path) -> None:
+    saved = random_checkpoint(0, "fcn8s_lite0")
+    dead = saved.network.decoder.head[0].weight
+    dead.data[3] = 0  # a channel that has no largest weight
+    for kind in ("float32", "int8"):
+        save_checkpoint(tmp_path / kind, saved, stored=kind)
+    loaded = load_checkpoint(tmp_path / "int8")
+    stored = load_file(tmp_path / "int8" / "model.safetensors")
+    whole_numbers = {name for name, tensor in stored.items() if tensor.dtype == torch.int8}
+    assert whole_numbers
+    for name, tensor in saved.network.state_dict().items():
+        got = loaded.network.state_dict()[name]
+        if name in whole_numbers:
+            step = tensor.abs().amax((1, 2, 3), keepdim=True) / 127
+            assert ((got - tensor).abs() <= 0.5001 * step).all()
+            assert tensor[0].numel() >= 64
+        elif tensor.ndim > 1:
+            assert torch.equal(got, tensor.half().float())
+        else:
+            assert torch.equal(got, tensor)
+    assert not loaded.network.decoder.head[0].weight[3].any()
+    whole, quarter = ((tmp_path / kind / "model.safetensors").stat().st_size for kind in ("float32", "int8"))
+    assert quarter < 0.3 * whole
+
+
+def test_no_network_has_a_tensor_that_is_named_like_a_scale() -> None:
+    for name in list_models():
+        with torch.device("meta"):
+            assert not [entry for entry in create_model(name, 2).state_dict() if entry.endswith(".scale")]
+
+
+def test_a_scale_without_its_weights_is_refused(model: Path, refuses: Refuses) -> None:
+    state = load_file(model / "model.safetensors")
+    save_file({**state, "nothing.scale": torch.ones(1)}, model / "model.safetensors")
+    with refuses("model.safetensors: not readable as weights", "nothing"):
+        load_checkpoint(model)
 
 
 def test_a_variance_beyond_float16_survives_half_the_size(tmp_path: Path) -> None:
@@ -188,6 +227,7 @@ def test_a_save_that_raises_leaves_the_older_model(model: Path, change: dict, er
 KILLED_WHILE_SAVING = """
 import resource, signal, sys
 from pixelwise.labels import LabelSpec
+from pixelwise.models.published import create_model, list_models
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, save_checkpoint
 
 config = NetworkConfig("fcn8s_lite0", 3)

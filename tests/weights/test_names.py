@@ -7,7 +7,7 @@ import torch
 from tests.conftest import Refuses
 from torch import nn
 
-from pixelwise.models.backbones.efficientnet_lite import ClassificationHead, EfficientNetLite
+from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.network import Network
 from pixelwise.models.published import create_model, list_models
 from pixelwise.weights.names import (
@@ -153,8 +153,8 @@ def test_torchvisions_places_do_not_count_deconvnets_norms() -> None:
 
 
 def test_lite0s_names_cover_every_parameter_once() -> None:
-    trunk = EfficientNetLite()
-    trunk.head = ClassificationHead()
+    trunk = EfficientNetLite(head=True)
+    trunk.head.classes = nn.Linear(1280, 1000)
     ours = list(efficientnet_lite_names(trunk).values())
     assert len(ours) == len(set(ours))
     assert set(ours) == set(trunk.state_dict())

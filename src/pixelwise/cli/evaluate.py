@@ -1,36 +1,68 @@
-"""`pixelwise evaluate`: a model and a data set in, the field's measures out."""
+"""`pixelwise evaluate`: a model, or predictions that were kept, and a data set in, the field's measures out."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelwise.cli.display import progress
+from pixelwise.cli.display import Pace, progress
+from pixelwise.cli.means import AbsentOption, ClassesOption, ForegroundOption, chosen_classes, refuse_options
+from pixelwise.cli.measured import record, table
 from pixelwise.cli.options import (
     CrfOption,
     DataArgument,
     DeviceOption,
     JsonOption,
     LayoutOption,
-    ModelArgument,
+    ReportOption,
     SbdOption,
+    SourceArgument,
     announce_layout,
     open_announced,
+    refuse_report,
+    refuse_unwritable,
 )
+from pixelwise.cli.processes import Processes, first_speaks, leads
+from pixelwise.cli.sources import Source, open_source, refuse_no_source
 from pixelwise.errors import InputError
 
 if TYPE_CHECKING:
-    from pixelwise.evaluation.confusion import Measures
+    from pixelwise.evaluation.evaluate import Matched
+    from pixelwise.evaluation.evaluation import Evaluation
+
+FewerOption = Annotated[
+    bool, typer.Option("--fewer-classes", help="Go on where the data lack classes of the model; they are in no mean.")
+]
+ThoroughOption = Annotated[
+    bool, typer.Option("--thorough", help="Also measure near boundaries, by confidence and by size: slower.")
+]
+KeepOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Keep what is done here: the same command, once stopped, goes on.")
+]
+PredictionsOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also write the predictions here, to be evaluated later themselves.")
+]
 
 
+@first_speaks()
 def evaluate(
-    model: ModelArgument,
+    model: SourceArgument,
     data: DataArgument,
     split: Annotated[str, typer.Option(help="The split to measure on, or 'all'.")] = "val",
+    classes: ClassesOption = None,
+    foreground: ForegroundOption = False,
+    absent: AbsentOption = "present",
+    fewer_classes: FewerOption = False,
+    thorough: ThoroughOption = False,
+    report: ReportOption = None,
+    keep: KeepOption = None,
+    predictions: PredictionsOption = None,
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
     crf: CrfOption = None,
@@ -41,54 +73,95 @@ def evaluate(
 
     Classes correspond by name. Classes of the data that the model does not know are ignored and listed.
     """
-    from pixelwise.evaluation.evaluate import evaluate as evaluate_on
     from pixelwise.evaluation.evaluate import match_classes
-    from pixelwise.inference.model import find_model, load
+    from pixelwise.report.judged import Judged
 
-    find_model(model)  # before the data is read
+    refuse_options(absent, classes, foreground)
+    refuse_no_source(model)  # before the data is read
+    refuse_report(report)
+    for option, folder in (("--keep", keep), ("--predictions", predictions)):
+        if folder is not None:
+            refuse_unwritable(folder, option)
     opened = open_announced(data, split, announce_layout(data, layout), sbd)
-    loaded = load(model, device=device, crf=crf)
-    matched = match_classes(opened, loaded.label_spec.names)
-    if matched.ignored:
-        print(f"ignored, unknown to the model: {', '.join(matched.ignored)}", file=sys.stderr)
-    with progress("evaluating", len(opened)) as advance:
-        matrix = evaluate_on(loaded.predictor, matched.data, progress=lambda done, _: advance(done, ""))
-    measures = matrix.measures()
-    if not measures.pixels:
+    processes = Processes()
+    source = open_source(model, device or processes.device, crf)
+    matched = match_classes(opened, source.label_spec.names, fewer=fewer_classes)
+    chosen = chosen_classes(matched, classes, foreground)
+    facts = {
+        "model": model,
+        **({"weights": source.weights} if source.weights else {}),
+        **({"crf": source.crf} if source.crf else {}),
+        "data": data,
+        "split": split,
+        "ignored classes": list(_said("ignored, unknown to the model", matched.ignored)),
+        "lacking classes": list(_said("in no mean, the data do not have them", matched.lacking)),
+    }
+    evaluation = _counted(source, matched, processes, facts, thorough or report is not None, keep, predictions)
+    if not leads():
+        return
+    judged = Judged.of(Path(model).resolve().name, evaluation, chosen, absent)
+    if not judged.measures.pixels:
         raise InputError(f"{data}: no labelled pixel of the model's classes in split '{split}': nothing to measure by")
-    if as_json:
-        facts: dict[str, Any] = {
-            "data": data,
-            "split": split,
-            "images": len(opened),
-            "ignored_classes": matched.ignored,
-            "crf": loaded.record.get("crf"),
-        }
-        print(json.dumps({**facts, "classes": loaded.label_spec.names, **measures.to_json()}))
-    else:
-        print(table(measures, loaded.label_spec.names, len(opened)))
-        if crf is not None:
-            print(f"refined by a dense CRF: {crf}")
+    if report is not None:
+        from pixelwise.report.folder import write_report
+        from pixelwise.report.gallery import looking_at
+
+        look = looking_at(matched.data, {judged.name: source.answers})
+        print(f"report: {write_report(report, [judged], source.label_spec, look)}", file=sys.stderr)
+    said = f"\nrefined by a dense CRF: {crf}" if crf else ""
+    print(json.dumps(record(judged, chosen)) if as_json else table(judged, chosen) + said)
 
 
-def table(measures: Measures, names: Sequence[str], images: int) -> str:
-    """The measures as text: a line a class, then the means with what they mean."""
-    wide = max(len(name) for name in (*names, "frequency weighted IoU"))
-    lines = [f"{'class':{wide}}    IoU  accuracy"]
-    for name, iou, accuracy in zip(names, measures.iou, measures.accuracy, strict=True):
-        lines.append(f"{name:{wide}}  {_percent(iou)}    {_percent(accuracy)}")
-    absent = sum(1 for iou in measures.iou if iou != iou)
-    note = f"over {len(names) - absent} classes" + (f", {absent} in neither truth nor prediction" if absent else "")
-    lines += [
-        "",
-        f"{'mean IoU':{wide}}  {measures.mean_iou:.4f}  {note}",
-        f"{'mean accuracy':{wide}}  {measures.mean_accuracy:.4f}",
-        f"{'pixel accuracy':{wide}}  {measures.pixel_accuracy:.4f}",
-        f"{'frequency weighted IoU':{wide}}  {measures.frequency_weighted_iou:.4f}",
-        f"{images:,} images, {measures.pixels:,} labelled pixels, one confusion matrix over all of them",
-    ]
-    return "\n".join(lines)
+def _said(what: str, names: Sequence[str]) -> Sequence[str]:
+    if names:
+        print(f"{what}: {', '.join(names)}", file=sys.stderr)
+    return names
 
 
-def _percent(value: float) -> str:
-    return "  n/a" if value != value else f"{100 * value:5.1f}"
+def _counted(
+    source: Source,
+    matched: Matched,
+    processes: Processes,
+    facts: Mapping[str, Any],
+    thorough: bool,
+    keep: Path | None,
+    predictions: Path | None,
+) -> Evaluation:
+    """Count what is this process's part, and add up what all have counted."""
+    from pixelwise.evaluation.answers import Predictions
+    from pixelwise.evaluation.evaluate import evaluate as evaluate_on
+    from pixelwise.evaluation.evaluation import Evaluation
+
+    if isinstance(source.answers, Predictions):
+        if keep is not None or predictions is not None:
+            raise InputError("--keep and --predictions go with a model, and these are predictions: leave them out")
+        source.answers.refuse_missing(matched.data.names, facts["split"])
+    save = None if predictions is None else Predictions.begin(predictions, source.label_spec)
+    pace, part, parts = Pace(), processes.part, processes.parts
+    with progress("evaluating", len(matched.data.names[part::parts])) as advance:
+
+        def told(done: int, _: int) -> None:
+            speed = pace.steps_per_second(done, time.monotonic())
+            advance(done, "" if speed is None else f"{speed:.1f} images/s")
+
+        try:
+            counted = evaluate_on(
+                source.answers,
+                matched.data,
+                thorough=thorough,
+                part=part,
+                parts=parts,
+                keep=keep,
+                save=save,
+                facts=facts,
+                progress=told,
+            )
+        except InputError as error:
+            if keep is not None or isinstance(source.answers, Predictions):
+                raise
+            raise InputError(f"{error}; with --keep DIR the other images are not lost") from error
+        except KeyboardInterrupt:
+            if keep is None:
+                raise
+            raise KeyboardInterrupt(f"what is done is kept in {keep}, the same command goes on") from None
+    return Evaluation.merged(processes.gathered(counted)).in_order(matched.data.names)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelwise.cli.options import JsonOption, refuse_unwritable
+from pixelwise.cli.options import JsonOption, refuse_filled, refuse_unwritable
 from pixelwise.errors import InputError, import_extra
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def import_weights(
 
     files, options = _sorted_out(words)
     refuse_unwritable(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds other files; choose another --out")
+    refuse_filled(out)
     spec = None if classes is None else _label_spec(classes)
     if not init:
         imported = importing.import_weights(files, to, options, spec)
@@ -64,16 +63,9 @@ def import_weights(
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
     """The files and the options among the words."""
-    import yaml
+    from pixelwise.training.recipe import read_word
 
-    options = dict[str, Any]()
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals:
-            try:
-                options[key] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise InputError(f"'{word}': not readable as key=value; write for example width=0.5") from error
+    options = dict(read_word(word, example="width=0.5") for word in words if "=" in word)
     files = [Path(word) for word in words if "=" not in word]
     if not files:
         raise InputError(f"expected a file of weights, got only options: {' '.join(words)}")

@@ -14,7 +14,19 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from pixelwise.cli import catalogue, check, doctor, evaluate, import_weights, predict, refine, train, tune_crf
+from pixelwise.cli import (
+    catalogue,
+    check,
+    compare,
+    doctor,
+    evaluate,
+    import_weights,
+    predict,
+    refine,
+    submit,
+    train,
+    tune_crf,
+)
 from pixelwise.errors import InputError, is_out_of_memory
 from pixelwise.version import __version__
 
@@ -100,6 +112,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict.predict,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "compare": compare.compare,
+    "submit": submit.submit,
     "refine": refine.refine,
     "tune-crf": tune_crf.tune_crf,
     "check": check.check,

@@ -33,9 +33,20 @@ SbdOption = Annotated[Path | None, typer.Option(help="SBD's folder 'dataset', fo
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", callback=_given, help="A model's directory, a run, or a name such as animals.")
 ]
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        callback=_given,
+        help="A model's directory, a run, a name such as animals, or a folder of predictions (NAME.png, classes.txt).",
+    ),
+]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; by default a GPU if there is one.")]
 CrfOption = Annotated[
     str | None, typer.Option("--crf", metavar="PRESET", help="Refine by a dense CRF: a preset's name or its file.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also write a page, metrics.json, per_image.csv here; thorough.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
@@ -60,10 +71,26 @@ def open_announced(data: str, split: str | None, layout: str, sbd: Path | None) 
     return opened
 
 
-def refuse_unwritable(folder: Path) -> None:
+def refuse_unwritable(folder: Path, option: str = "--out") -> None:
     """Raise `InputError` if `folder` cannot be made or written to: better now than after the work."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise InputError(f"{there}: a file, but --out {folder} needs a folder there; choose another --out")
+        raise InputError(f"{there}: a file, but {option} {folder} needs a folder there; choose another {option}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there}: must not be written to; choose another --out, or change the folder's permissions")
+        raise InputError(
+            f"{there}: must not be written to; choose another {option}, or change the folder's permissions"
+        )
+
+
+def refuse_filled(folder: Path, *, but: str = "") -> None:
+    """Raise `InputError` if `folder` holds anything, a file called `but` left out: what is there is not written over."""
+    if folder.is_dir() and any(path.name != but for path in folder.iterdir()):
+        raise InputError(f"{folder}: holds other files; choose another --out")
+
+
+def refuse_report(folder: Path | None) -> None:
+    """Raise `InputError` if a report is wanted in a folder that holds anything else, or that cannot be written to."""
+    if folder is not None:
+        from pixelwise.report.folder import refuse_taken
+
+        refuse_unwritable(refuse_taken(folder), "--report")

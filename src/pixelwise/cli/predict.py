@@ -40,7 +40,7 @@ def predict(
     """
     pictures = find_pictures(paths, out)
     refuse_unwritable(out)
-    from pixelwise.inference.model import load
+    from pixelwise.inference.loading import load
 
     loaded = load(model, device=device, crf=crf)
     _write_classes(out, loaded)

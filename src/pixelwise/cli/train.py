@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -22,8 +21,10 @@ from pixelwise.cli.options import (
     SbdOption,
     announce_layout,
     open_announced,
+    refuse_filled,
     refuse_unwritable,
 )
+from pixelwise.cli.processes import first_speaks, leads
 from pixelwise.cli.watching import Watcher, closed
 from pixelwise.errors import InputError, import_extra
 
@@ -33,37 +34,27 @@ if TYPE_CHECKING:
     from pixelwise.training.recipe import Recipe
 
 
-def _leads() -> bool:
-    """Whether this is the only process, or the first of those that `accelerate launch` or `torchrun` started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 @contextmanager
-def _first_speaks() -> Iterator[None]:
-    """Inside, only the first of several processes says anything on stderr; errors leave, and are told by each."""
-    if _leads():
-        yield
-    else:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-            yield
+def interrupted_by(*signals: signal.Signals, after_asking: int = 0) -> Iterator[Callable[[], bool]]:
+    """Inside, these signals interrupt as Ctrl-C does; the first `after_asking` of them only make the given callable true."""
+    asked = 0
 
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > after_asking:
+            raise KeyboardInterrupt
 
-@contextmanager
-def _terminated_like_ctrl_c() -> Iterator[None]:
-    """Inside, SIGTERM interrupts as Ctrl-C does, so that a start is tidied up too; a training takes both over."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, ask) for number in signals}
     try:
-        yield
+        yield lambda: asked > 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-@_first_speaks()
-@_terminated_like_ctrl_c()
+@first_speaks()
+@interrupted_by(signal.SIGTERM)  # so that a start is tidied up too; a training takes both signals over
 def train(
     data: DataArgument,
     overrides: Annotated[
@@ -100,7 +91,7 @@ def train(
     """
     _refuse_uninstalled(tensorboard)
     from pixelwise.data.layouts import splits_of
-    from pixelwise.inference.model import find_model
+    from pixelwise.inference.loading import find_model
     from pixelwise.training.folder import RunFolder
     from pixelwise.training.plan import plan
 
@@ -108,14 +99,14 @@ def train(
         raise InputError("--resume goes on with the run as it was: give DATA and --resume RUN alone")
     chosen = _chosen(recipe, overrides, split, final) if resume is None else _recipe_of(resume)
     folder = RunFolder(resume or out or _default_folder(data, recipe))
-    leads = _leads()
-    if resume is None and leads:
+    first = leads()
+    if resume is None and first:
         _refuse_taken(folder.path)
     started = None if init_from is None else find_model(init_from)
     layout = announce_layout(data, layout)
     splits = splits_of(data, layout=layout, sbd=sbd)
     planned = plan(chosen, lambda name: open_announced(data, name, layout, sbd), splits, init_from=started)
-    with folder.taken() if leads else nullcontext(), _tidied(folder, fresh=resume is None and leads):
+    with folder.taken() if first else nullcontext(), _tidied(folder, fresh=resume is None and first):
         if minutes is not None:
             planned = _fitted(planned, minutes)
         _run(planned, folder, resume=resume is not None, tensorboard=tensorboard)
@@ -167,8 +158,9 @@ def _run(planned: Plan, folder: RunFolder, *, resume: bool, tensorboard: bool) -
         f"{recipe.steps:,} steps of {images_a_step} -> {folder.path}",
         file=sys.stderr,
     )
-    board = Board(folder.path / "tensorboard", planned.label_spec) if tensorboard and _leads() else None
-    with progress("training", recipe.steps) as advance, stopping_on_signals() as stop, closed(board):
+    board = Board(folder.path / "tensorboard", planned.label_spec) if tensorboard and leads() else None
+    stopping = interrupted_by(signal.SIGINT, signal.SIGTERM, after_asking=1)  # the first saves and leaves
+    with progress("training", recipe.steps) as advance, stopping as stop, closed(board):
         watcher = Watcher(advance, images_a_step, board)
         position = run(
             planned,
@@ -181,7 +173,7 @@ def _run(planned: Plan, folder: RunFolder, *, resume: bool, tensorboard: bool) -
         )
     if position.step < recipe.steps:
         raise KeyboardInterrupt(f"saved at step {position.step}")
-    if _leads():
+    if leads():
         _draw(folder)
         print(folder.model)
 
@@ -199,33 +191,13 @@ def _draw(folder: RunFolder) -> None:
         print(f"curves: {page}", file=sys.stderr)
 
 
-@contextmanager
-def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGINT and SIGTERM only make the given callable true; a second one breaks off at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _refuse_taken(folder: Path) -> None:
     refuse_unwritable(folder)
-    if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):  # which a killed start leaves
-        if (folder / "recipe.yaml").is_file():
-            raise InputError(
-                f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
-            )
-        raise InputError(f"{folder}: holds other files; choose another --out")
+    if (folder / "recipe.yaml").is_file():
+        raise InputError(
+            f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
+        )
+    refuse_filled(folder, but=".lock")  # which a killed start leaves
 
 
 @contextmanager

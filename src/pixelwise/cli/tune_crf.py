@@ -64,7 +64,7 @@ def tune_crf(
     The pictures are a part of the training split, by default the tenth that `pixelwise train` holds out. Use the file
     by `--crf FILE`. It takes about 45 refinements a picture.
     """
-    from pixelwise.inference.model import find_model, load
+    from pixelwise.inference.loading import find_model, load
     from pixelwise.refinement.presets import read_preset
 
     if split in REPORTED:

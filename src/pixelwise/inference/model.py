@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,20 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelwise.data.sample import as_rgb, read_image
-from pixelwise.errors import InputError, import_extra, unknown_name
+from pixelwise.errors import InputError
 from pixelwise.files import written_beside
 from pixelwise.inference.contracts import Predictor
 from pixelwise.inference.refined import Refined
 from pixelwise.label_maps import overlay, write_label_map
 from pixelwise.labels import LabelSpec
-from pixelwise.refinement.presets import Preset, read_preset
+from pixelwise.refinement.presets import Preset
 
 if TYPE_CHECKING:
     from pixelwise.weights.checkpoint import Checkpoint
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
-
-_log = logging.getLogger("pixelwise")
 
 
 @dataclass(frozen=True)
@@ -119,65 +116,6 @@ class Model:
         from pixelwise.weights.checkpoint import save_checkpoint
 
         save_checkpoint(directory, self.checkpoint)
-
-
-def load(
-    reference: str | os.PathLike[str], *, device: str | None = None, crf: str | os.PathLike[str] | None = None
-) -> Model:
-    """Load a model: a directory, a training run, or the name of a model of ours such as "animals".
-
-    Names are looked up in the folder that the environment variable PIXELWISE_MODELS names, then in `models/` of a
-    checkout of the project. The terms under which a model may be used are logged.
-
-    crf  a CRF preset, by its name or file: its scores are those of the network refined by it; the record says so
-
-    Raises `InputError` for what cannot be found or read, naming what there is.
-    """
-    folder = find_model(reference)
-    preset = None if crf is None else read_preset(crf)
-    import_extra("torch", extra="torch")
-    from pixelwise.inference.predictors import WholeImage
-    from pixelwise.weights.checkpoint import load_checkpoint
-
-    checkpoint = load_checkpoint(folder)
-    if terms := checkpoint.record.get("recipe", {}).get("terms"):
-        _log.warning("%s: %s", folder.name, terms)
-    model = Model(WholeImage(checkpoint.network, device), checkpoint.label_spec, checkpoint.record, checkpoint)
-    return model if preset is None else model.refined(preset)
-
-
-def find_model(reference: str | os.PathLike[str]) -> Path:
-    """The directory that a model's name, directory or run stands for; `InputError` naming what there is."""
-    path = Path(reference)
-    for folder in (path, path / "model"):
-        if _is_model(folder):
-            return folder
-    if path.is_dir():
-        raise InputError(f"{path}: no model in it (no config.json); give a model's directory or a finished run")
-    if len(path.parts) == 1 and path.suffix == "":
-        named = {
-            folder.name: folder for place in _model_places() for folder in sorted(place.glob("*/")) if _is_model(folder)
-        }
-        if path.name in named:
-            return named[path.name]
-        if named:
-            raise unknown_name("model", path.name, named)
-        raise InputError(
-            f"no model '{path.name}': it is no directory here, and no models lie beside this installation; "
-            f"set PIXELWISE_MODELS to the folder models/ of a checkout of pixelwise"
-        )
-    raise InputError(f"{path}: no such model directory")
-
-
-def _model_places() -> list[Path]:
-    places = [Path(__file__).parents[3] / "models"]
-    if wanted := os.environ.get("PIXELWISE_MODELS"):
-        places.append(Path(wanted))  # later ones win
-    return [place for place in places if place.is_dir()]
-
-
-def _is_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
 
 
 def _as_rgb(picture: Picture) -> NDArray[np.uint8]:

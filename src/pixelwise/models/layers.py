@@ -8,7 +8,16 @@ from torch.nn import functional
 
 from pixelwise.geometry import Grid, Size
 
-POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Dropout2d, nn.Dropout, nn.Identity)
+
+class ImageMean(nn.Module):
+    """The mean over the whole map, at every cell of it: what the image shows, wherever one looks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, h, w)` -> the same shape."""
+        return x.mean((2, 3), keepdim=True).expand_as(x)
+
+
+POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Dropout2d, nn.Dropout, nn.Identity, ImageMean)
 """Layers that leave every cell where it is."""
 
 

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import InputError, import_extra
 from pixelwise.files import written_beside
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
-"""Blue, vermilion and so on: told apart by everybody. Source: Okabe & Ito, Color Universal Design (2008)."""
+from pixelwise.report.colours import CURVES
 
 STROKES = ("-", "--", "-.", ":")
 """Told apart in black and white as well."""
@@ -85,7 +83,7 @@ def _draw_loss(panel: Any, lines: list[dict[str, Any]]) -> None:
         curves |= {f"its part {name}": [line["parts"].get(name, math.nan) for line in lines] for name in parts}
     width, highest = max(1, round(SMOOTHED_PART * len(lines))), 1e-6
     for place, (name, values) in enumerate(curves.items()):
-        colour, stroke = COLOURS[place % len(COLOURS)], STROKES[place % len(STROKES)]
+        colour, stroke = CURVES[place % len(CURVES)], STROKES[place % len(STROKES)]
         smooth = smoothed(smoothed(values, width), width)
         panel.plot(steps, values, "-", color=colour, linewidth=0.7, alpha=0.4)
         mark = "." if len(lines) == 1 else None
@@ -100,10 +98,10 @@ def _draw_loss(panel: Any, lines: list[dict[str, Any]]) -> None:
 
 def _draw_score(panel: Any, scored: list[dict[str, Any]]) -> None:
     steps, scores = [line["step"] for line in scored], [line["score"] for line in scored]
-    panel.plot(steps, scores, "o-", color=COLOURS[0], markersize=4, linewidth=1.3, label="validation mIoU")
+    panel.plot(steps, scores, "o-", color=CURVES[0], markersize=4, linewidth=1.3, label="validation mIoU")
     best = int(np.argmax(scores))
     panel.plot(
-        steps[best], scores[best], "*", color=COLOURS[1], markersize=13,
+        steps[best], scores[best], "*", color=CURVES[1], markersize=13,
         label=f"best: {scores[best]:.4f} at step {steps[best]:,}",
     )  # fmt: skip
     span = max(max(scores) - min(scores), 0.02)

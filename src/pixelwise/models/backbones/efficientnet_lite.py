@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from pixelwise.geometry import IMAGE_GRID, Grid
+from pixelwise.models.depthwise import DepthwiseConv2d
 from pixelwise.models.layers import grid_through, scaled
 from pixelwise.models.network import Features
 
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
+STRIDES = (8, 16, 32)
+"""Of the maps that are given to decoders."""
 
 
 @dataclass(frozen=True)
@@ -43,57 +46,85 @@ LITE0_STAGES = (
 class EfficientNetLite(nn.Module):
     """The stem and stages; maps are the last ones of strides 8, 16 and 32 (40, 112 and 320 channels for Lite0).
 
-    `width` scales every channel count, the stem's too; the published weights fit width 1.
+    width          scales every channel count, the stem's too; the published weights fit width 1
+    output_stride  8, 16 or 32, the last map's: no stride goes beyond it, and what follows a stride that is taken out is
+                   dilated by it. The last map then holds the cells of the one of stride 32 and those between.
+                   Parameters have the same names and shapes at every output stride.
+
+    Source of the dilation: the atrous algorithm, DeepLab v1, section 3.1; v2, section 3.1.
     """
 
-    def __init__(self, stages: tuple[Stage, ...] = LITE0_STAGES, *, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        stages: tuple[Stage, ...] = LITE0_STAGES,
+        *,
+        width: float = 1.0,
+        output_stride: int = 32,
+        head: bool = False,
+    ) -> None:
         super().__init__()
+        strides = tuple(stride for stride in STRIDES if stride <= output_stride)
+        assert output_stride in strides, output_stride
         stages = tuple(replace(stage, channels=scaled(stage.channels, width)) for stage in stages)
         channels = scaled(STEM_CHANNELS, width)
-        self.stem = nn.Sequential(*_same_convolution(3, channels, 3, stride=2), _norm(channels), nn.ReLU6())
+        self.stem = nn.Sequential(
+            *_same_padding(3, 2), nn.Conv2d(3, channels, 3, stride=2, bias=False), _norm(channels), nn.ReLU6()
+        )
         self.stages = nn.ModuleList()
         grid = grid_through(self.stem, IMAGE_GRID)
+        dilation = 1
         grids: list[Grid] = []
         for stage in stages:
-            blocks = [InvertedBottleneck(channels, stage, stride=stage.stride)]
-            blocks += [InvertedBottleneck(stage.channels, stage, stride=1) for _ in range(stage.blocks - 1)]
+            blocks = []
+            for stride in (stage.stride, *[1] * (stage.blocks - 1)):
+                dense = grid.scale * stride > output_stride
+                blocks.append(InvertedBottleneck(channels, stage, stride=stride, dilation=dilation, dense=dense))
+                dilation *= stride if dense else 1
+                channels, grid = stage.channels, blocks[-1].grid_from(grid)
             self.stages.append(nn.Sequential(*blocks))
-            channels = stage.channels
-            for block in blocks:
-                grid = block.grid_from(grid)
             grids.append(grid)
         scales = [grid.scale for grid in grids]
-        self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in (8, 16, 32))
+        self.cuts = tuple(max(i for i, scale in enumerate(scales) if scale == stride) for stride in strides)
         self.grids = tuple(grids[cut] for cut in self.cuts)
         self.channels = tuple(stages[cut].channels for cut in self.cuts)
+        self.head = HeadFeatures(channels, scaled(HEAD_CHANNELS, width)) if head else None
+        if self.head is not None:
+            self.grids, self.channels = (*self.grids, grid), (*self.channels, self.head.channels)
 
     def forward(self, images: Tensor) -> Features:
-        """Normalised images `(N, 3, H, W)` -> maps of strides 8, 16, 32, each `ceil(side / stride)` cells wide."""
+        """Normalised images `(N, 3, H, W)` -> the maps, each `ceil(side / stride)` cells wide."""
         x = self.stem(images)
         maps = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if index in self.cuts:
                 maps.append(x)
+        if self.head is not None:
+            maps.append(self.head(x))
         return Features(tuple(maps))
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen by 1x1, filter each channel, narrow by 1x1; the input is added where the shapes allow."""
+    """Widen by 1x1, filter each channel, narrow by 1x1; the input is added where the shapes allow.
 
-    def __init__(self, channels: int, stage: Stage, *, stride: int) -> None:
+    `dilation` is that of the filter; with `dense` its stride is taken out.
+    """
+
+    def __init__(self, channels: int, stage: Stage, *, stride: int, dilation: int = 1, dense: bool = False) -> None:
         super().__init__()
         wide = channels * stage.expand
         widen = [nn.Conv2d(channels, wide, 1, bias=False), _norm(wide), nn.ReLU6()] if stage.expand > 1 else []
+        padding = [nn.Identity()] if dense and stride > 1 else _same_padding(stage.kernel, stride)  # so that names stay
+        step, around = (stride, 0) if stride > 1 and not dense else (1, dilation * (stage.kernel // 2))
         self.layers = nn.Sequential(
-            *widen,
-            *_same_convolution(wide, wide, stage.kernel, stride=stride, groups=wide), _norm(wide), nn.ReLU6(),
+            *widen, *padding,
+            DepthwiseConv2d(wide, stage.kernel, stride=step, padding=around, dilation=dilation), _norm(wide), nn.ReLU6(),
             nn.Conv2d(wide, stage.channels, 1, bias=False), _norm(stage.channels),
         )  # fmt: skip
         self.adds_input = stride == 1 and channels == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, h, w)` -> `(N, channels, ceil(h / stride), ...)`."""
+        """`(N, C, h, w)` -> `(N, channels, ceil(h / stride), ...)`, or `(N, channels, h, w)` where it is dense."""
         return x + self.layers(x) if self.adds_input else self.layers(x)
 
     def grid_from(self, grid: Grid) -> Grid:
@@ -103,17 +134,17 @@ class InvertedBottleneck(nn.Module):
         return after
 
 
-class ClassificationHead(nn.Module):
-    """The coarsest map -> 1,000 ImageNet scores: not used in segmentation, but it shows that the weights are right."""
+class HeadFeatures(nn.Module):
+    """The coarsest map -> the features that ImageNet's classes are told from, on the same cells."""
 
-    def __init__(self, channels: int = LITE0_STAGES[-1].channels, classes: int = 1000) -> None:
+    def __init__(self, channels: int, features: int = HEAD_CHANNELS) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(channels, HEAD_CHANNELS, 1, bias=False), _norm(HEAD_CHANNELS), nn.ReLU6())
-        self.classes = nn.Linear(HEAD_CHANNELS, classes)
+        self.channels = features
+        self.layers = nn.Sequential(nn.Conv2d(channels, features, 1, bias=False), _norm(features), nn.ReLU6())
 
-    def forward(self, features: Features) -> Tensor:
-        """Features -> logits `(N, classes)`."""
-        return self.classes(self.layers(features.maps[-1]).mean((2, 3)))
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, h, w)` -> `(N, features, h, w)`."""
+        return self.layers(x)
 
 
 def context_head(channels: int, hidden: int = 256) -> nn.Sequential:
@@ -129,18 +160,16 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
-def _same_convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """TensorFlow's 'SAME' padding as it is for even sides, the only ones that the weights were trained on, for every size.
+def _same_padding(kernel: int, stride: int) -> list[nn.Module]:
+    """What stands before a convolution with a stride, which pads nothing itself; nothing before one without.
 
-    It puts floor((k - s) / 2) cells before the first one. Behind the last one it puts what the size asks for; always
+    TensorFlow's 'SAME' as it is for even sides, the only ones that the weights were trained on, for every size:
+    floor((k - s) / 2) cells before the first one. Behind the last one TensorFlow puts what the size asks for; always
     putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for odd sides too. There,
     TensorFlow would put one cell more before the first one, and where a cell lies would depend on the image's size.
     """
     if stride == 1:
-        return [nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=False)]
+        return []
     before = (kernel - stride) // 2
     after = kernel - 1 - before
-    return [
-        nn.ZeroPad2d((before, after, before, after)),
-        nn.Conv2d(channels, out, kernel, stride=stride, groups=groups, bias=False),
-    ]
+    return [nn.ZeroPad2d((before, after, before, after))]

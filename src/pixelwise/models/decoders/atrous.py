@@ -20,7 +20,8 @@ from pixelwise.models.network import Features, Outputs
 class AtrousDecoder(nn.Module):
     """The sum of the scores of several branches: one is LargeFOV, several on one map are ASPP, several on several are MSc.
 
-    branches  each ends with the layer that gives the scores; all come out on one grid
+    branches  each ends with the layer that gives the scores; those that come out on coarser grids than others are
+              enlarged to the finest one, bilinearly
     grids     of the trunk's maps, fine to coarse
     reads     which of these maps each branch reads; None: all the coarsest
     """
@@ -37,9 +38,11 @@ class AtrousDecoder(nn.Module):
         self.heads = {MAIN: classes}
         self.branches = nn.ModuleList(branches)
         self.reads = (len(grids) - 1,) * len(branches) if reads is None else tuple(reads)
-        ends = [grid_through(branch, grids[read]) for branch, read in zip(branches, self.reads, strict=True)]
-        assert len(set(ends)) == 1, f"branches on different grids cannot be summed: {ends}"
-        self.grid = max(ends, key=lambda grid: grid.field)
+        self.ends = [grid_through(branch, grids[read]) for branch, read in zip(branches, self.reads, strict=True)]
+        finest = min(self.ends, key=lambda grid: grid.scale)
+        self.grid = Grid(finest.scale, finest.shift, max(grid.field for grid in self.ends))
+        same_scale = {grid for grid in self.ends if grid.scale == finest.scale}
+        assert same_scale == {self.grid}, f"cells of one size must lie on one grid to be summed: {self.ends}"
 
     @property
     def last_layers(self) -> tuple[nn.Module, ...]:
@@ -47,24 +50,28 @@ class AtrousDecoder(nn.Module):
         return tuple(branch[-1] for branch in self.branches)  # type: ignore[index]  # branches are Sequential
 
     def forward(self, features: Features) -> Outputs:
-        """Scores at the stride of the branches.
+        """Scores at the stride of the finest branches.
 
         Raises `InputError` where the trunk's maps do not cover the same cells, which only networks of several maps know.
         """
-        scores = [branch(features.maps[read]) for branch, read in zip(self.branches, self.reads, strict=True)]
-        if len(sizes := sorted({tuple(score.shape[-2:]) for score in scores})) > 1:
-            stride = round(self.grid.scale)
-            raise InputError(
-                f"this network takes sides of {stride}k + 1 pixels, such as {40 * stride + 1}; "
-                f"with these its branches differ in size: {sizes}; pad or crop the images"
-            )
-        return Outputs({MAIN: sum(scores[1:], start=scores[0])}, {MAIN: self.grid})
+        sums = dict[Grid, Tensor]()
+        for branch, read, grid in zip(self.branches, self.reads, self.ends, strict=True):
+            scores = branch(features.maps[read])
+            if grid in sums and (sizes := {scores.shape[-2:], sums[grid].shape[-2:]}) != {scores.shape[-2:]}:
+                stride = round(grid.scale)
+                raise InputError(
+                    f"this network takes sides of {stride}k + 1 pixels, such as {40 * stride + 1}; "
+                    f"with these its branches differ in size: {sorted(map(tuple, sizes))}; pad or crop the images"
+                )
+            sums[grid] = sums[grid] + scores if grid in sums else scores
+        whole = sums.pop(self.grid)
+        for grid, coarser in sums.items():
+            whole = whole + _interpolated(coarser, grid.seen_from(self.grid), (whole.shape[-2], whole.shape[-1]))
+        return Outputs({MAIN: whole}, {MAIN: self.grid})
 
     def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
         """The scores at the image's size `(H, W)`, bilinear between cells, and flat beyond the outermost of them."""
-        scores = outputs.scores[MAIN]
-        rows, columns = (bilinear_matrix(scores.shape[axis], self.grid, size[axis], like=scores) for axis in (-2, -1))
-        return {MAIN: interpolate_separably(scores, rows, columns)}
+        return {MAIN: _interpolated(outputs.scores[MAIN], self.grid, size)}
 
 
 def field_of_view(
@@ -102,6 +109,11 @@ def field_of_view(
         layers[f"drop{number}"] = nn.Dropout(dropout)
     layers["score"] = score(hidden, classes)
     return nn.Sequential(OrderedDict(layers))
+
+
+def _interpolated(scores: Tensor, grid: Grid, size: Size) -> Tensor:
+    rows, columns = (bilinear_matrix(scores.shape[axis], grid, size[axis], like=scores) for axis in (-2, -1))
+    return interpolate_separably(scores, rows, columns)
 
 
 def side_branch(

@@ -17,13 +17,13 @@ from torch import nn
 
 from pixelwise.errors import InputError
 from pixelwise.geometry import SizeRule
-from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite, InvertedBottleneck
+from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.resnet import ResNet
 from pixelwise.models.backbones.vgg import CLASSIFIER_CHANNELS, VGG, Stage
 from pixelwise.models.decoders.atrous import AtrousDecoder, field_of_view, score, side_branch
-from pixelwise.models.layers import grid_through, scaled
-from pixelwise.models.network import Network, Normalise
-from pixelwise.models.published.fcn import lite0_normalise
+from pixelwise.models.layers import ImageMean, scaled
+from pixelwise.models.network import Network
+from pixelwise.models.published.fcn import caffe_normalise, lite0_normalise
 
 MEAN = (122.675, 116.669, 104.008)
 """The mean pixel in RGB order. Source: `mean_value` in the released train.prototxt of v1 and v2."""
@@ -71,7 +71,7 @@ def _vgg16(
     view = partial(field_of_view, channels, classes, hidden=scaled(hidden, width), kernel=kernel, pool=pool5a)
     decoder = AtrousDecoder(classes, [view(rate=rate) for rate in rates], trunk.grids)
     fewest = max(stage.pool - 2 * stage.pool_padding for stage in stages)  # cells that a pool must have to look at
-    return Network(_normalise(), trunk, decoder, SizeRule(minimum=fewest))
+    return Network(caffe_normalise(mean=MEAN), trunk, decoder, SizeRule(minimum=fewest))
 
 
 def _msc_largefov_vgg16(classes: int, *, pool5a: bool = True, width: float = 1.0) -> Network:
@@ -88,7 +88,7 @@ def _msc_largefov_vgg16(classes: int, *, pool5a: bool = True, width: float = 1.0
     hidden = scaled(FC6_CHANNELS, width)
     branches.append(field_of_view(trunk.channels[-1], classes, hidden=hidden, rate=LARGEFOV[0], pool=pool5a))
     decoder = AtrousDecoder(classes, branches, trunk.grids, reads=range(len(branches)))
-    return Network(_normalise(), trunk, decoder, SizeRule(multiple=stride, offset=1))
+    return Network(caffe_normalise(mean=MEAN), trunk, decoder, SizeRule(multiple=stride, offset=1))
 
 
 def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True, width: float = 1.0) -> Network:
@@ -96,54 +96,52 @@ def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True,
     trunk = ResNet(width=width, frozen_norms=frozen_norms)
     # No hidden layers: a branch is one 3x3. Source: v2's deploy.prototxt
     branches = [nn.Sequential(score(trunk.channels[-1], classes, kernel=3, rate=rate)) for rate in rates]
-    return Network(_normalise(), trunk, AtrousDecoder(classes, branches, trunk.grids))
+    return Network(caffe_normalise(mean=MEAN), trunk, AtrousDecoder(classes, branches, trunk.grids))
 
 
 def _lite0(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
-    """The same fields of view in pixels on a trunk of stride 16, with fewer channels, and norms in place of much dropout."""
-    _refuse_nonsense(rates)
-    trunk = _at_half_the_stride(EfficientNetLite(width=width))
-    cells = [max(1, round(rate * RATES_STRIDE / trunk.grids[-1].scale)) for rate in rates]
-    branches = [
-        field_of_view(
-            trunk.channels[-1], classes, hidden=scaled(256, width), rate=rate, norm=nn.BatchNorm2d, dropout=0.1
-        )
-        for rate in cells
-    ]
-    decoder = AtrousDecoder(classes, branches, trunk.grids)
+    trunk = EfficientNetLite(width=width, output_stride=16)
+    return Network(
+        lite0_normalise(), trunk, AtrousDecoder(classes, _lite0_views(trunk, -1, classes, rates, width), trunk.grids)
+    )
+
+
+def _lite0_8s(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
+    """Ours: ASPP's scores, and what a classifier knows, refined at stride 8 as FCN-8s' are.
+
+    Beside the fields of view, two branches read the features that the trunk told ImageNet's classes from: one at each
+    cell, one their mean over the image, for what a thing is shows in its parts and around it. A last one reads the map of
+    stride 8, for where it ends.
+    """
+    trunk = EfficientNetLite(width=width, output_stride=16, head=True)
+    fine, deep, told = range(3)
+    views = _lite0_views(trunk, deep, classes, rates, width)
+    there = nn.Sequential(nn.Dropout2d(0.2), score(trunk.channels[told], classes))
+    anywhere = nn.Sequential(ImageMean(), nn.Dropout2d(0.2), score(trunk.channels[told], classes))
+    hidden = scaled(64, width)
+    edges = nn.Sequential(
+        nn.Conv2d(trunk.channels[fine], hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True),
+        score(hidden, classes),
+    )  # fmt: skip
+    reads = (*[deep] * len(views), told, told, fine)
+    decoder = AtrousDecoder(classes, [*views, there, anywhere, edges], trunk.grids, reads=reads)
     return Network(lite0_normalise(), trunk, decoder)
 
 
-def _at_half_the_stride(trunk: EfficientNetLite) -> EfficientNetLite:
-    """The trunk, changed: its last stride of 2 is taken out, and all that follows is dilated by 2. The weights stay.
-
-    The atrous algorithm (v1, section 3.1; v2, section 3.1): every second cell of the new map, from the second one on, is
-    a cell of the old map.
-    """
-    grid, rate = trunk.grids[-2], 1
-    for stage in list(trunk.stages)[trunk.cuts[-2] + 1 :]:
-        assert isinstance(stage, nn.Sequential)
-        for block in stage:
-            assert isinstance(block, InvertedBottleneck)
-            for place, layer in enumerate(block.layers):
-                if isinstance(layer, nn.ZeroPad2d):  # it belongs to the stride
-                    block.layers[place] = nn.Identity()
-                if isinstance(layer, nn.Conv2d):
-                    reach, stride = rate * (layer.kernel_size[0] - 1), layer.stride[0]
-                    layer.stride, layer.dilation, layer.padding = (1, 1), (rate, rate), (reach // 2, reach // 2)
-                    rate *= stride
-            grid = grid_through(block.layers, grid)
-    trunk.grids = (*trunk.grids[:-1], grid)
-    return trunk
+def _lite0_views(
+    trunk: EfficientNetLite, read: int, classes: int, rates: Sequence[int], width: float
+) -> list[nn.Sequential]:
+    """The same fields of view in pixels on a trunk of stride 16, with fewer channels, and norms in place of much dropout."""
+    _refuse_nonsense(rates)
+    channels, stride, hidden = trunk.channels[read], trunk.grids[read].scale, scaled(256, width)
+    cells = [max(1, round(rate * RATES_STRIDE / stride)) for rate in rates]
+    view = partial(field_of_view, channels, classes, hidden=hidden, norm=nn.BatchNorm2d, dropout=0.1)
+    return [view(rate=rate) for rate in cells]
 
 
 def _refuse_nonsense(rates: Sequence[int]) -> None:
     if not isinstance(rates, Sequence) or not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise InputError(f"rates are whole numbers above 0, one a branch, got {rates!r}: try {list(ASPP_L)}")
-
-
-def _normalise() -> Normalise:
-    return Normalise(MEAN, (1.0, 1.0, 1.0), bgr=True)
 
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
@@ -157,4 +155,5 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "deeplab_aspp_resnet101": partial(_resnet101, rates=ASPP_L),
     "deeplab_largefov_lite0": partial(_lite0, rates=LARGEFOV),
     "deeplab_aspp_lite0": partial(_lite0, rates=ASPP_L),
+    "deeplab8s_lite0": partial(_lite0_8s, rates=ASPP_L),
 }
