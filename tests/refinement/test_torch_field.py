@@ -181,6 +181,11 @@ def test_a_layer_learns_how_much_to_smooth():
     np.testing.assert_allclose(np.exp(array), layer(None, scores)[0].detach().exp().numpy(), atol=2e-5)
 
 
+def test_a_layer_has_no_filters_of_its_own(refuses):
+    with refuses("this CRF has filters of its own"):
+        TrainableCRF(pw.DenseCRF([Gaussian(3)], filters=lambda features: None))
+
+
 def test_a_layer_keeps_its_weights_in_its_state():
     matrix = np.eye(K, dtype=np.float32)
     layer = TrainableCRF(pw.DenseCRF([Gaussian(3, weight=2), Gaussian(5, weight=matrix)]))

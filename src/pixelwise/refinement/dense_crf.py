@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -103,8 +102,8 @@ class DenseCRF:
         self.normalisation = normalisation
         self.self_message = self_message
         self.tolerance = tolerance
-        self.filters = filters or partial(Lattice.of, threads=threads)
-        self.on_lattices = filters is None
+        self.filters = filters
+        self.threads = threads
 
     @classmethod
     def preset(cls, preset: str | os.PathLike[str] | Preset) -> DenseCRF:
@@ -177,7 +176,7 @@ class DenseCRF:
         """On the tensor's own device, with gradients."""
         from pixelwise.refinement.torch_field import TorchField, as_picture, as_unary
 
-        if not self.on_lattices:
+        if self.filters is not None:
             raise InputError("filters of your own work on arrays: pass those, or tensors on the CPU without gradients")
         picture, unary = as_picture(image, values.device), as_unary(given, values)
         field = TorchField(self.kernels, self.iterations, self.normalisation, self.self_message, self.tolerance)
@@ -194,16 +193,21 @@ class DenseCRF:
         return _maps(log_softmax(last.scores), space)
 
     def _terms(self, image: NDArray | None, space: tuple[int, ...], classes: int) -> list[Term]:
-        pixels = math.prod(space)
+        several = [kernel.features(space, image) for kernel in self.kernels]
+        filters = (
+            Lattice.side_by_side(several, self.threads)
+            if self.filters is None
+            else [self.filters(one) for one in several]
+        )
         return [
             Term.of(
-                self.filters(kernel.features(space, image)),
-                pixels,
+                operator,
+                math.prod(space),
                 compatibility(kernel.weight, classes),
                 kernel.normalisation or self.normalisation,
                 self_message=self.self_message,
             )
-            for kernel in self.kernels
+            for operator, kernel in zip(filters, self.kernels, strict=True)
         ]
 
     def _states(self, unary: NDArray, terms: Sequence[Term]) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +40,18 @@ TILE = 64
 
 
 def is_lattice_field(terms: Sequence[Term]) -> bool:
-    """Whether `refine` can do it: all filters are lattices, and no pixel's own message is taken out again."""
-    return bool(terms) and all(isinstance(term.operator, Lattice) and term.own is None for term in terms)
+    """Whether `refine` can do it: filters are lattices made side by side, and no pixel's own message is taken out again."""
+    lattices = [term.operator for term in terms if isinstance(term.operator, Lattice) and term.own is None]
+    return len(lattices) == len(terms) and all(lattice.places is lattices[0].places for lattice in lattices)
 
 
 def refine(
     scores: NDArray[np.float32], terms: Sequence[Term], iterations: int, tolerance: float | None
 ) -> NDArray[np.float32]:
     """Scores `(K, N)` -> log-probabilities `(K, N)`, 1e-20 at least, after so many iterations of the mean field.
+
+    The weights in the lattices' places are multiplied by the normalisation where they stand, for a second array of them
+    would be the largest there is: afterwards these lattices are good for nothing else.
 
     tolerance  stop after the first iteration that changed no belief by more; None: do all
     """
@@ -67,50 +70,39 @@ def refine(
 class _LatticeField:
     """Pixels and vertices of a mean field.
 
-    unary      blocks `(N, B)`: scores, a pixel after the other
-    vertices   `(N, R)` int32: the corners of each pixel's simplices, of one lattice after the other
-    slicing    `(N, R)` float32: their weights, times what messages are multiplied by
-    splatting  the same, times what beliefs are multiplied by; the same array where these are the same
-    sums       for each band of pixels, what its pixels gave to each vertex: blocks `(M, B)`
-    blurred    blocks `(M, B)`: what vertices have to tell
+    unary          blocks `(N, B)`: scores, a pixel after the other
+    vertices       `(N, R)` int32: the corners of each pixel's simplices, of one lattice after the other
+    slicing        `(N, R)` float32: their weights, times what messages are multiplied by
+    splatting      the same, times what beliefs are multiplied by; one array where these are the same
+    sums           for each band of pixels, what its pixels gave to each vertex: blocks `(M, B)`
+    blurred        blocks `(M, B)`: what vertices have to tell
+    beliefs        blocks `(N, B)`, or none where nobody asks how much they change
     """
 
     def __init__(self, scores: NDArray[np.float32], terms: Sequence[Term], *, keeps_beliefs: bool) -> None:
         self.channels, pixels = scores.shape
         self.lattices = [term.operator for term in terms if isinstance(term.operator, Lattice)]
         self.compatibilities = [term.compatibility for term in terms]
-        self.edges = np.cumsum([0, *(lattice.size + 1 for lattice in self.lattices)]).tolist()
-        self.threads = self.lattices[0].threads
+        self.threads, places = self.lattices[0].threads, self.lattices[0].places
+        vertices = self.lattices[-1].nowhere + self.lattices[-1].size + 1
         # Each band has sums of its own; where vertices are as many as pixels, fewer bands keep memory within bounds.
-        self.bands: list[Part] = parts(pixels, min(self.threads, max(2, 2 * pixels // self.edges[-1])))
+        self.bands: list[Part] = parts(pixels, min(self.threads, max(2, 2 * pixels // vertices)))
         self.unary = blocks(pixels, self.channels)
         self.beliefs = blocks(pixels if keeps_beliefs else 0, self.channels)
-        self.sums = [blocks(self.edges[-1], self.channels) for _ in self.bands]
-        self.blurred = blocks(self.edges[-1], self.channels)
-        corners = [lattice.vertices.shape[1] for lattice in self.lattices]
-        self.vertices = np.empty((pixels, sum(corners)), np.int32)
-        self.slicing = np.empty((pixels, sum(corners)), np.float32)
+        self.sums = [blocks(vertices, self.channels) for _ in self.bands]
+        self.blurred = blocks(vertices, self.channels)
         alike = all(np.array_equal(term.before, term.after) for term in terms)
-        self.splatting = self.slicing if alike else np.empty_like(self.slicing)
-        first = np.cumsum([0, *corners]).tolist()
+        self.vertices, self.slicing = places.vertices, places.weights
+        self.splatting = self.slicing if alike else self.slicing.copy()
 
         def enter(band: Part) -> None:
             own = slice(*band)
             rows(self.unary)[own, : self.channels] = scores[:, own].T
             rows(self.unary)[own, self.channels :] = NOWHERE
-            for lattice, term, vertex, corner in zip(self.lattices, terms, self.edges, first, strict=False):
-                _join(lattice.vertices, lattice.weights, term.after, vertex, corner, self.vertices, self.slicing, *band)
+            for lattice, term in zip(self.lattices, terms, strict=True):
+                _scale(self.slicing, lattice.corner, lattice.last_corner, term.after, *band)
                 if not alike:
-                    _join(
-                        lattice.vertices,
-                        lattice.weights,
-                        term.before,
-                        vertex,
-                        corner,
-                        self.vertices,
-                        self.splatting,
-                        *band,
-                    )
+                    _scale(self.splatting, lattice.corner, lattice.last_corner, term.before, *band)
 
         with crew(self.threads) as run:
             run(enter, self.bands)
@@ -119,22 +111,19 @@ class _LatticeField:
         """One pass over all pixels, with messages if they are `heard` already; returns the largest change of a belief."""
 
         def task(band: Part) -> float:
-            sums, blurred = self.sums[self.bands.index(band)], self.blurred
-            return _turn(
-                self.unary, self.vertices, self.slicing, self.splatting, blurred, sums, self.beliefs, heard, *band
-            )
+            given = self.unary, self.vertices, self.slicing, self.splatting, self.blurred
+            return _turn(*given, self.sums[self.bands.index(band)], self.beliefs, heard, *band)
 
         return max(run(task, self.bands))
 
     def blur(self, run: Crew) -> None:
         """Sums into messages, weighed by the compatibilities."""
-        for lattice, matrix, (begin, end) in zip(
-            self.lattices, self.compatibilities, pairwise(self.edges), strict=True
-        ):
-            blurred = self.blurred[begin:end]
+        for lattice, matrix in zip(self.lattices, self.compatibilities, strict=True):
+            own = slice(lattice.nowhere, lattice.nowhere + lattice.size + 1)
+            blurred = self.blurred[own]
             is_potts = np.array_equal(matrix, matrix[0, 0] * np.eye(self.channels, dtype=np.float32))
             factor = lattice.alpha * float(matrix[0, 0]) if is_potts else lattice.alpha
-            lattice.blur([sums[begin:end] for sums in self.sums], blurred, factor, run)
+            lattice.blur([sums[own] for sums in self.sums], blurred, factor, run)
             if not is_potts:
                 told = rows(blurred)[:, : self.channels]
                 told[:] = told @ matrix
@@ -145,19 +134,28 @@ class _LatticeField:
         floor = np.float32(math.log(FLOOR))
 
         def task(band: Part) -> None:
-            _leave(self.unary, self.vertices, self.slicing, self.blurred, heard, floor, rows(self.unary), out, *band)
+            given = self.unary, self.vertices, self.slicing, self.blurred
+            _leave(*given, heard, floor, rows(self.unary), out, *band)
 
         run(task, self.bands)
         return out
 
 
 @compiled
-def _join(vertices, weights, factor, first_vertex, first_corner, all_vertices, all_weights, begin, end):
-    """Put a lattice's vertices and weights, times each pixel's factor, among those of all lattices."""
+def _scale(weights, first, last, factor, begin, end):
+    """Multiply some corners' weights by what their pixel has."""
     for pixel in range(begin, end):
-        for r in range(vertices.shape[1]):
-            all_vertices[pixel, first_corner + r] = first_vertex + vertices[pixel, r]
-            all_weights[pixel, first_corner + r] = factor[pixel] * weights[pixel, r]
+        for r in range(first, last):
+            weights[pixel, r] *= factor[pixel]
+
+
+@compiled
+def _heard(unary, vertices, slicing, blurred, heard, pixel, b):
+    """The scores of a block of a pixel: its own, and the messages of all lattices if they are heard."""
+    score = load(unary, pixel, b)
+    for r in range(vertices.shape[1] if heard else 0):
+        score = add_times(score, load(blurred, vertices[pixel, r], b), slicing[pixel, r])
+    return score
 
 
 @compiled
@@ -169,15 +167,12 @@ def _turn(unary, vertices, slicing, splatting, blurred, sums, beliefs, heard, be
     for vertex in range(len(sums)):
         for b in range(sums.shape[1]):
             store(sums, vertex, b, filled(load(sums, vertex, b), np.float32(0)))
-    corners = vertices.shape[1]
     row = np.empty((1, unary.shape[1]), unary.dtype)
     change = np.float32(0)
     for pixel in range(begin, end):
         greatest = np.float32(-np.inf)
         for b in range(unary.shape[1]):
-            score = load(unary, pixel, b)
-            for r in range(corners if heard else 0):
-                score = add_times(score, load(blurred, vertices[pixel, r], b), slicing[pixel, r])
+            score = _heard(unary, vertices, slicing, blurred, heard, pixel, b)
             store(row, 0, b, score)
             greatest = max(greatest, largest(score))
         mass = np.float32(0)
@@ -192,7 +187,7 @@ def _turn(unary, vertices, slicing, splatting, blurred, sums, beliefs, heard, be
                 difference = subtract(belief, load(beliefs, pixel, b))
                 change = max(change, largest(larger(difference, times(difference, np.float32(-1)))))
                 store(beliefs, pixel, b, belief)
-            for r in range(corners):
+            for r in range(vertices.shape[1]):
                 vertex = vertices[pixel, r]
                 store(sums, vertex, b, add_times(load(sums, vertex, b), belief, splatting[pixel, r]))
     return change
@@ -201,15 +196,12 @@ def _turn(unary, vertices, slicing, splatting, blurred, sums, beliefs, heard, be
 @compiled
 def _leave(unary, vertices, slicing, blurred, heard, floor, flat, out, begin, end):
     """The log-probabilities of pixels begin .. end, which replace their scores, as maps `(K, N)`; `flat` are rows of `unary`."""
-    corners = vertices.shape[1] if heard else 0
     for first in range(begin, end, TILE):
         last = min(first + TILE, end)
         for pixel in range(first, last):
             greatest = np.float32(-np.inf)
             for b in range(unary.shape[1]):
-                score = load(unary, pixel, b)
-                for r in range(corners):
-                    score = add_times(score, load(blurred, vertices[pixel, r], b), slicing[pixel, r])
+                score = _heard(unary, vertices, slicing, blurred, heard, pixel, b)
                 store(unary, pixel, b, score)
                 greatest = max(greatest, largest(score))
             mass = np.float32(0)

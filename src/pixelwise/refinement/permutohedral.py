@@ -6,6 +6,7 @@ their order and the kernel (1/2, 1, 1/2) of the blur as Krähenbühl & Koltun (N
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +14,24 @@ from numpy.typing import NDArray
 
 from pixelwise.refinement.compiled import Crew, Part, compiled, crew, default_threads, parts
 from pixelwise.refinement.lanes import add, add_times, blocks, load, rows, store, times
-from pixelwise.refinement.simplices import embed, neighbours_of
+from pixelwise.refinement.simplices import Places, embed, neighbours_of
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Where each of N pixels lies among M vertices, of d-dimensional features.
+    """A lattice of M vertices for N pixels with d-dimensional features.
 
-    vertices    `(N, d + 1)` int32: the corners of the simplex a pixel lies in; vertex 0 is nowhere, the others 1 .. M
-    weights     `(N, d + 1)` float32: its barycentric coordinates, which sum to 1
-    neighbours  `(d + 1, M + 1, 2)` int32: the vertices before and behind each, along every axis; 0 where there is none
+    places      where the pixels lie; other lattices of the same pixels may stand in it as well
+    corner      its first corner there; it has d + 1
+    nowhere     the number that no vertex has: the M after it are its vertices
+    neighbours  `(d + 1, M + 1, 2)` int32: those before and behind each vertex, along every axis, counted from `nowhere`; 0
+                where there is none
     threads     how many work on it
     """
 
-    vertices: NDArray[np.int32]
-    weights: NDArray[np.float32]
+    places: Places
+    corner: int
+    nowhere: int
     neighbours: NDArray[np.int32]
     threads: int
 
@@ -39,10 +43,23 @@ class Lattice:
 
         Raises `InputError` for features so many standard deviations apart that float32 cannot tell where they lie.
         """
+        (lattice,) = cls.side_by_side([features], threads)
+        return lattice
+
+    @classmethod
+    def side_by_side(cls, several: Sequence[NDArray], threads: int | None = None) -> list[Lattice]:
+        """A lattice for each of several features of the same pixels, all in one `Places`; the rest as `of`."""
         threads = threads or default_threads()
+        shape = len(several[0]), sum(features.shape[1] + 1 for features in several)
+        places = Places(np.empty(shape, np.int32), np.empty(shape, np.float32))
+        lattices: list[Lattice] = []
+        corner, nowhere = 0, 0
         with crew(threads) as run:
-            vertices, weights, keys = embed(features, threads, run)
-            return cls(vertices, weights, neighbours_of(keys, threads, run), threads)
+            for features in several:
+                keys = embed(features, places, corner, nowhere, threads, run)
+                lattices.append(cls(places, corner, nowhere, neighbours_of(keys, threads, run), threads))
+                corner, nowhere = lattices[-1].last_corner, nowhere + lattices[-1].size + 1
+        return lattices
 
     @property
     def size(self) -> int:
@@ -50,9 +67,24 @@ class Lattice:
         return self.neighbours.shape[1] - 1
 
     @property
+    def last_corner(self) -> int:
+        """The corner in `places` after its own."""
+        return self.corner + len(self.neighbours)
+
+    @property
+    def vertices(self) -> NDArray[np.int32]:
+        """`(N, d + 1)`: the corners of the simplex that each pixel lies in, 1 .. M."""
+        return self.places.vertices[:, self.corner : self.last_corner] - np.int32(self.nowhere)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """`(N, d + 1)`: the barycentric coordinates, which sum to 1."""
+        return self.places.weights[:, self.corner : self.last_corner]
+
+    @property
     def alpha(self) -> float:
         """What a filtered value is multiplied by at the end."""
-        dimensions = self.weights.shape[1] - 1
+        dimensions = len(self.neighbours) - 1
         return 1 / (1 + 2.0**-dimensions)
 
     def filter(self, values: NDArray, *, transposed: bool = False) -> NDArray[np.float32]:
@@ -67,14 +99,15 @@ class Lattice:
         bands = parts(pixels, self.threads)
         sums = [blocks(self.size + 1, channels) for _ in bands]
         blurred = blocks(self.size + 1, channels)
+        where = self.places.vertices, self.places.weights, self.corner, self.last_corner, self.nowhere
 
         def splat(band: Part) -> None:
-            _splat(padded, self.vertices, self.weights, sums[bands.index(band)], *band)
+            _splat(padded, *where, sums[bands.index(band)], *band)
 
         with crew(self.threads) as run:
             run(splat, bands)
             self.blur(sums, blurred, self.alpha, run, transposed=transposed)
-            run(lambda band: _slice(blurred, self.vertices, self.weights, padded, *band), bands)
+            run(lambda band: _slice(blurred, *where, padded, *band), bands)
         return rows(padded)[:, :channels]
 
     def blur(
@@ -100,7 +133,7 @@ class Lattice:
         Vertices r and s of a simplex are |r - s| steps along as many axes apart, or d + 1 - |r - s| steps backwards
         along the others; each step halves.
         """
-        corners = np.arange(self.weights.shape[1])
+        corners = np.arange(len(self.neighbours))
         apart = np.abs(corners[:, None] - corners)
         blur = np.where(apart == 0, 1 + 2 * 0.5 ** len(corners), 0.5**apart + 0.5 ** (len(corners) - apart))
         own = np.einsum("pr,rs,ps->p", self.weights, blur.astype(np.float32), self.weights)
@@ -108,24 +141,24 @@ class Lattice:
 
 
 @compiled
-def _splat(values, vertices, weights, sums, begin, end):
+def _splat(values, vertices, weights, first, last, nowhere, sums, begin, end):
     """Add the values, blocks `(N, B)`, of pixels begin .. end to their vertices' `(M + 1, B)`."""
     for pixel in range(begin, end):
         for b in range(values.shape[1]):
             value = load(values, pixel, b)
-            for r in range(vertices.shape[1]):
-                vertex = vertices[pixel, r]
+            for r in range(first, last):
+                vertex = vertices[pixel, r] - nowhere
                 store(sums, vertex, b, add_times(load(sums, vertex, b), value, weights[pixel, r]))
 
 
 @compiled
-def _slice(blurred, vertices, weights, out, begin, end):
+def _slice(blurred, vertices, weights, first, last, nowhere, out, begin, end):
     """The values of pixels begin .. end from their vertices."""
     for pixel in range(begin, end):
         for b in range(out.shape[1]):
             value = times(load(blurred, 0, b), np.float32(0))
-            for r in range(vertices.shape[1]):
-                value = add_times(value, load(blurred, vertices[pixel, r], b), weights[pixel, r])
+            for r in range(first, last):
+                value = add_times(value, load(blurred, vertices[pixel, r] - nowhere, b), weights[pixel, r])
             store(out, pixel, b, value)
 
 

@@ -55,10 +55,23 @@ class Keys:
     coefficients: NDArray[np.uint64]
 
 
-def embed(features: NDArray, threads: int, run: Crew) -> tuple[NDArray[np.int32], NDArray[np.float32], Keys]:
-    """Features `(N, d)` -> the vertices `(N, d + 1)` of each one's simplex, their weights, and the keys of all vertices.
+@dataclass(frozen=True)
+class Places:
+    """Where N pixels lie in one or several lattices, whose corners stand side by side: R of them for each pixel.
 
-    Each thread numbers the vertices of its pixels by itself; then these are found among, or added to, those before.
+    vertices  `(N, R)` int32: numbers go on from one lattice to the next
+    weights   `(N, R)` float32: the barycentric coordinates, which sum to 1 in each lattice
+    """
+
+    vertices: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+def embed(features: NDArray, places: Places, corner: int, nowhere: int, threads: int, run: Crew) -> Keys:
+    """Features `(N, d)` into places, from a corner on: the vertices of each one's simplex and their weights.
+
+    Vertices are numbered from `nowhere` + 1 on. Each thread numbers those of its pixels by itself; then these are found
+    among, or added to, those before. Returns the keys of all.
 
     Raises `InputError` for features too many standard deviations apart.
     """
@@ -69,10 +82,11 @@ def embed(features: NDArray, threads: int, run: Crew) -> tuple[NDArray[np.int32]
     scales = ((dimensions + 1) * np.sqrt(2 / 3) / np.sqrt((i + 1) * (i + 2))).astype(np.float32)
     np.multiply(features.T, scales[:, None], out=rows(tiles)[:, :pixels])
     coefficients = _coefficients(rows(tiles))
-    vertices = np.empty((pixels, dimensions + 1), np.int32)
-    weights = np.empty((pixels, dimensions + 1), np.float32)
+    vertices, weights = places.vertices, places.weights
     bands = parts(pixels, threads, step=TILE)
-    first, *others = run(lambda band: _embed_band(tiles, coefficients, vertices, weights, *band), bands)
+    first, *others = run(
+        lambda band: _embed_band(tiles, coefficients, vertices, weights, corner, nowhere, *band), bands
+    )
     ids, table = first
     names = []
     for more, _ in others:
@@ -80,8 +94,8 @@ def embed(features: NDArray, threads: int, run: Crew) -> tuple[NDArray[np.int32]
         ids = ids[: count + 1]
         names.append(new)
     renamed = dict(zip(bands[1:], names, strict=True))
-    run(lambda band: _rename(vertices, renamed[band], *band), bands[1:])
-    return vertices, weights, Keys(ids, table, coefficients)
+    run(lambda band: _rename(vertices, renamed[band], corner, corner + dimensions + 1, nowhere, *band), bands[1:])
+    return Keys(ids, table, coefficients)
 
 
 def neighbours_of(keys: Keys, threads: int, run: Crew) -> NDArray[np.int32]:
@@ -198,7 +212,7 @@ def _geometry(tiles, tile, remainders, ranks, rests):
 
 
 @compiled
-def _embed_band(tiles, coefficients, vertices, weights, begin, end):
+def _embed_band(tiles, coefficients, vertices, weights, corner, nowhere, begin, end):
     """Vertices and weights of pixels begin .. end, numbered as they come; returns the ids `(m + 1,)` and their table."""
     d = len(tiles)
     ids, table, count = np.zeros(1, np.uint64), np.zeros(4096, np.int32), 0
@@ -208,12 +222,14 @@ def _embed_band(tiles, coefficients, vertices, weights, begin, end):
         # Where arrays may be replaced, each use of them counts references; so that is done out here, a tile at a time.
         ids, table = _grown(ids, table, count, TILE * (d + 1))
         last = min(first + TILE, end)
-        count = _embed_tile(geometry.view(np.float32), coefficients, ids, table, count, vertices, weights, first, last)
+        count = _embed_tile(
+            geometry.view(np.float32), coefficients, ids, table, count, vertices, weights, corner, nowhere, first, last
+        )
     return ids[: count + 1], table
 
 
 @compiled
-def _embed_tile(geometry, coefficients, ids, table, count, vertices, weights, begin, end):
+def _embed_tile(geometry, coefficients, ids, table, count, vertices, weights, corner, nowhere, begin, end):
     """The same for a tile, whose remainders, ranks and rests are rows of `(3 (d + 1), TILE)`; returns the new count."""
     d = len(coefficients) - 1
     by_rank, step = np.empty(d + 2, np.float32), np.empty(d + 1, np.uint64)
@@ -229,14 +245,14 @@ def _embed_tile(geometry, coefficients, ids, table, count, vertices, weights, be
             step[d - rank] = step_all - np.uint64(d + 1) * coefficients[i]
         by_rank[d + 1] = by_rank[0] - np.float32(1)
         for r in range(d + 1):
-            weights[pixel, r] = by_rank[d - r] - by_rank[d + 1 - r]
+            weights[pixel, corner + r] = by_rank[d - r] - by_rank[d + 1 - r]
             place = _find(identity, ids, table, shift)
             vertex = table[place]
             if vertex == 0:
                 count += 1
                 vertex = count
                 ids[vertex], table[place] = identity, vertex
-            vertices[pixel, r] = vertex
+            vertices[pixel, corner + r] = nowhere + vertex
             identity += step[r]
     return count
 
@@ -264,11 +280,11 @@ def _merge(ids, table, more, count, names):
 
 
 @compiled
-def _rename(vertices, names, begin, end):
+def _rename(vertices, names, first, last, nowhere, begin, end):
     """Vertices of pixels begin .. end by the names that they have among all."""
     for pixel in range(begin, end):
-        for r in range(vertices.shape[1]):
-            vertices[pixel, r] = names[vertices[pixel, r]]
+        for r in range(first, last):
+            vertices[pixel, r] = nowhere + names[vertices[pixel, r] - nowhere]
 
 
 @compiled

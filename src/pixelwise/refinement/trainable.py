@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from pixelwise.errors import InputError
 from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.torch_field import TorchField, as_picture, as_unary
 
@@ -20,12 +21,16 @@ class TrainableCRF(nn.Module):
     images  a batch `(N, H, W, C)`, channels last as for `DenseCRF`, on any device, or None if no kernel looks at colours
     scores  `(N, K, H, W)`; returns log-probabilities of that shape, at least 1e-20
 
+    Raises `InputError` for a CRF with filters of its own.
+
     Source: Zheng et al., Conditional random fields as recurrent neural networks (ICCV 2015), section 4.2, which learns
     weights and compatibilities through the iterations; with Potts weights that start as given.
     """
 
     def __init__(self, crf: DenseCRF) -> None:
         super().__init__()
+        if crf.filters is not None:
+            raise InputError("a layer filters on lattices, and this CRF has filters of its own: leave filters= out")
         self.crf = crf
         self.weights = nn.ParameterList(
             nn.Parameter(torch.as_tensor(kernel.weight, dtype=torch.float32).clone()) for kernel in crf.kernels
@@ -50,4 +55,5 @@ class TrainableCRF(nn.Module):
             normalisation=crf.normalisation,
             self_message=crf.self_message,
             tolerance=crf.tolerance,
+            threads=crf.threads,
         )
