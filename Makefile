@@ -58,6 +58,8 @@ bench: $(DEV_READY)
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/train.py --steps $(STEPS)
 	$(BIN)/python benchmarks/evaluate.py --images $(IMAGES)
+	$(BIN)/python benchmarks/crf.py --runs 3
+	$(BIN)/python benchmarks/crf_tiles.py --images 1
 
 # The stamps lie in the environment, so that removing it removes them; they are older than a changed INPUT, so that a new
 # dependency is installed and nothing is installed twice.

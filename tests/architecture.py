@@ -59,6 +59,9 @@ HEAVY_PACKAGES = ("torch", "accelerate")
 # "module": reason.
 EXEMPT_HEAVY: dict[str, str] = {
     "data.batches": "makes the tensors that training is fed with; only training imports it",
+    "refinement.torch_lattice": "filters tensors; imported only where tensors are given",
+    "refinement.torch_field": "the mean field of tensors; imported only where tensors are given",
+    "refinement.trainable": "a layer for networks; only who trains through it imports it",
 }
 
 

@@ -28,6 +28,14 @@ def run(script: str, *words: str) -> str:
 
 
 @pytest.mark.slow
+def test_tiles_with_more_overlap_are_nearer_to_the_whole():
+    _, _, *rows = run("crf_tiles.py", "--images", "1", "--tile", "200").splitlines()
+    differences = [float(row.split()[2]) for row in rows]
+    assert len(differences) == 5
+    assert differences == sorted(differences, reverse=True)
+
+
+@pytest.mark.slow
 def test_every_network_is_timed_in_all_its_ways():
     report = json.loads(run("networks.py", *NARROW, "--json"))
     ways = {}
@@ -52,6 +60,15 @@ def test_the_table_has_a_line_a_way():
     assert [row.split()[:4] for row in rows] == [
         ["fcn8s_lite0", "64x64", norms, precision] for precision in ("float32", "bfloat16") for norms in ("-", "folded")
     ]
+
+
+@pytest.mark.slow
+def test_the_dense_crf_is_compared_in_every_case():
+    _, titles, *rows = run("crf.py", "--scale", "0.1", "--runs", "1", "--threads", "1", "2").splitlines()
+    assert titles.split()[:2] == ["threads", "theirs"]
+    assert [row.split()[0] for row in rows[:6]] == ["21", "21", "11", "11", "2", "2"]
+    assert sum("MB to move" in row for row in rows) == 3
+    assert sum("cache:" in row for row in rows) == 2
 
 
 @pytest.mark.slow

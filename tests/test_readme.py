@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pixelwise.data.shapes import Shapes
@@ -69,7 +71,7 @@ def test_the_commands_work_in_their_order_on_a_folder_of_images_and_masks(tmp_pa
 
 
 def test_the_python_lines_work_and_find_the_cat():
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, env=_plain()
     )
@@ -79,6 +81,18 @@ def test_the_python_lines_work_and_find_the_cat():
     assert printed is not None
     assert printed[2] == promised[2]
     assert abs(int(printed[1]) - int(promised[1])) <= 1  # arithmetic differs a little between machines
+
+
+def test_the_crf_refines_scores():
+    sample = Shapes(count=1, size=(48, 64))[0]
+    truth = sample.labels["main"] == np.arange(6)[:, None, None]
+    scores = truth + np.random.default_rng(0).normal(size=truth.shape)
+    names: dict[str, Any] = {"image": sample.image, "scores": scores}
+    before, code = blocks("python")
+    assert "DenseCRF" not in before
+    exec(code, names)
+    right = [(one.argmax(0) == sample.labels["main"]).mean() for one in (scores, names["refined"])]
+    assert right[1] > right[0] + 0.1
 
 
 def test_links_lead_to_files():

@@ -8,6 +8,7 @@ data                 disk -> samples
 models               tensors -> scores
 proposals            image -> boxes that may hold an object
 weights              files -> parameters
+refinement           an image and scores -> better scores
 training             samples and a network -> a model directory
 inference            image -> scores; the Model
 evaluation           scores and labels -> numbers
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from pixelwise.inference.model import Model, Segmentation
     from pixelwise.labels import LabelSpec
     from pixelwise.models.published import create_model, list_models
+    from pixelwise.refinement.dense_crf import DenseCRF
+    from pixelwise.refinement.energies import Bilateral, Features, Gaussian
+    from pixelwise.refinement.trainable import TrainableCRF
 
 _HOMES = {
     "InputError": "pixelwise.errors",
@@ -39,6 +43,11 @@ _HOMES = {
     "open_data": "pixelwise.data.layouts",
     "create_model": "pixelwise.models.published",
     "list_models": "pixelwise.models.published",
+    "DenseCRF": "pixelwise.refinement.dense_crf",
+    "Bilateral": "pixelwise.refinement.energies",
+    "Features": "pixelwise.refinement.energies",
+    "Gaussian": "pixelwise.refinement.energies",
+    "TrainableCRF": "pixelwise.refinement.trainable",
     "Model": "pixelwise.inference.model",
     "Segmentation": "pixelwise.inference.model",
     "load": "pixelwise.inference.loading",
@@ -47,11 +56,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "Bilateral",
     "ConfusionMatrix",
+    "DenseCRF",
+    "Features",
+    "Gaussian",
     "InputError",
     "LabelSpec",
     "Model",
     "Segmentation",
+    "TrainableCRF",
     "__version__",
     "create_model",
     "evaluate",

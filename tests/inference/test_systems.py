@@ -16,6 +16,8 @@ from pixelwise.inference.loading import load
 from pixelwise.inference.multi_scale import MultiScale
 from pixelwise.inference.systems import Node, read_system, save_system
 from pixelwise.labels import LabelSpec
+from pixelwise.refinement.dense_crf import DenseCRF
+from pixelwise.refinement.presets import PRESETS
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, save_checkpoint
 
 SPEC = LabelSpec(("ground", "cat", "dog"))
@@ -66,6 +68,19 @@ def test_a_system_is_the_expression_that_it_spells(models: Path, picture: NDArra
     assert np.ptp(expected) > 0
     assert model.label_spec.names == SPEC.names
     assert model.record["models"] == {"../first": {"seed": 0}, "../second": {"seed": 1}}
+
+
+@pytest.mark.parametrize("crf", ["deeplab_v1", "mine.yaml"])
+def test_a_system_is_refined_by_a_preset_or_by_a_file_beside_it(
+    models: Path, picture: NDArray[np.uint8], crf: str
+) -> None:
+    system = write(models / "refined", f"refined: {{of: ../first, crf: {crf}}}")
+    PRESETS["deeplab_v1"].save(system / "mine.yaml")
+    plain = load(models / "first").predictor(picture)
+    expected = DenseCRF.preset("deeplab_v1")(picture, plain)
+    np.testing.assert_array_equal(load(system).predict(picture).scores, expected)
+    assert not np.allclose(plain, expected)
+    assert load(models / "first", crf="deeplab_v1").record["crf"]["gaussian_std"] == 3
 
 
 def test_a_system_may_be_a_part_of_another_and_is_written_as_it_is_read(

@@ -15,6 +15,7 @@ from pixelwise.cli.display import Pace, progress
 from pixelwise.cli.means import AbsentOption, ClassesOption, ForegroundOption, chosen_classes, refuse_options
 from pixelwise.cli.measured import record, table
 from pixelwise.cli.options import (
+    CrfOption,
     DataArgument,
     DeviceOption,
     JsonOption,
@@ -64,6 +65,7 @@ def evaluate(
     predictions: PredictionsOption = None,
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
+    crf: CrfOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,12 +84,13 @@ def evaluate(
             refuse_unwritable(folder, option)
     opened = open_announced(data, split, announce_layout(data, layout), sbd)
     processes = Processes()
-    source = open_source(model, device or processes.device)
+    source = open_source(model, device or processes.device, crf)
     matched = match_classes(opened, source.label_spec.names, fewer=fewer_classes)
     chosen = chosen_classes(matched, classes, foreground)
     facts = {
         "model": model,
         **({"weights": source.weights} if source.weights else {}),
+        **({"crf": source.crf} if source.crf else {}),
         "data": data,
         "split": split,
         "ignored classes": list(_said("ignored, unknown to the model", matched.ignored)),
@@ -105,7 +108,8 @@ def evaluate(
 
         look = looking_at(matched.data, {judged.name: source.answers})
         print(f"report: {write_report(report, [judged], source.label_spec, look)}", file=sys.stderr)
-    print(json.dumps(record(judged, chosen)) if as_json else table(judged, chosen))
+    said = f"\nrefined by a dense CRF: {crf}" if crf else ""
+    print(json.dumps(record(judged, chosen)) if as_json else table(judged, chosen) + said)
 
 
 def _said(what: str, names: Sequence[str]) -> Sequence[str]:

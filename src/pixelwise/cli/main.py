@@ -24,8 +24,10 @@ from pixelwise.cli import (
     predict,
     propose,
     recall,
+    refine,
     submit,
     train,
+    tune_crf,
 )
 from pixelwise.errors import InputError, is_out_of_memory
 from pixelwise.version import __version__
@@ -116,6 +118,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "submit": submit.submit,
     "propose": propose.propose,
     "recall": recall.recall,
+    "refine": refine.refine,
+    "tune-crf": tune_crf.tune_crf,
     "check": check.check,
     "import-weights": import_weights.import_weights,
     "models": catalogue.models,

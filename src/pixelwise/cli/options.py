@@ -44,6 +44,9 @@ SourceArgument = Annotated[
     ),
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; by default a GPU if there is one.")]
+CrfOption = Annotated[
+    str | None, typer.Option("--crf", metavar="PRESET", help="Refine by a dense CRF: a preset's name or its file.")
+]
 ReportOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Also write a page, metrics.json, per_image.csv here; thorough.")
 ]

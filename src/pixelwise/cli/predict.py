@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelwise.cli.display import progress
-from pixelwise.cli.options import DeviceOption, JsonOption, ModelArgument, refuse_unwritable
+from pixelwise.cli.options import CrfOption, DeviceOption, JsonOption, ModelArgument, refuse_unwritable
 from pixelwise.data.listing import PICTURE_SUFFIXES
 from pixelwise.errors import InputError, is_out_of_memory
 
@@ -28,6 +28,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the label maps.")],
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write NAME_overlay.jpg.")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write NAME_probabilities.npz.")] = False,
+    crf: CrfOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +42,7 @@ def predict(
     refuse_unwritable(out)
     from pixelwise.inference.loading import load
 
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, crf=crf)
     _write_classes(out, loaded)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -57,7 +58,7 @@ def predict(
                 print(f"pixelwise: {message}", file=sys.stderr)
             advance(number, picture.name)
     if as_json:
-        print(json.dumps({"done": done, "failed": failed}))
+        print(json.dumps({"done": done, "failed": failed, "crf": loaded.record.get("crf")}))
     else:
         _print(done)
     if failed:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pixelwise.errors import InputError
 
 if TYPE_CHECKING:
     from pixelwise.evaluation.answers import Predictions
@@ -16,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Whose answers are meant: the predictor or kept predictions, its classes, and its weights' hash if it has any."""
+    """Whose answers are meant: the predictor or kept predictions, its classes, its weights' hash and CRF if it has any."""
 
     answers: Predictor | Predictions
     label_spec: LabelSpec
     weights: str | None = None
+    crf: Mapping[str, Any] | None = None
 
 
 def refuse_no_source(reference: str) -> None:
@@ -34,20 +38,29 @@ def refuse_no_source(reference: str) -> None:
         find_model(reference)
 
 
-def open_source(reference: str, device: str | None = None) -> Source:
-    """Load a model, or open a folder of predictions, which needs no torch; raises `InputError` as these do."""
+def open_source(reference: str, device: str | None = None, crf: str | None = None) -> Source:
+    """Load a model, or open a folder of predictions, which needs no torch; raises `InputError` as these do.
+
+    crf  a preset to refine the model's scores by; predictions that were kept have none to refine
+    """
     from pixelwise.evaluation.answers import Predictions, is_predictions
     from pixelwise.inference.loading import find_model, load
 
     if is_predictions(reference):
+        if crf is not None:
+            raise InputError(
+                "--crf refines a model's scores, and these are predictions: give the model, or leave it out"
+            )
         kept = Predictions.read(reference)
         return Source(kept, kept.label_spec)
-    loaded = load(reference, device=device)  # first: it refuses a system that is a part of itself
+    loaded = load(reference, device=device, crf=crf)  # first: it refuses a system that is a part of itself
     digest = hashlib.sha256()
+    if "crf" in loaded.record:
+        digest.update(json.dumps(loaded.record["crf"]).encode())
     for path in _decisive_files(find_model(reference)):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return Source(loaded.predictor, loaded.label_spec, digest.hexdigest()[:16])
+    return Source(loaded.predictor, loaded.label_spec, digest.hexdigest()[:16], loaded.record.get("crf"))
 
 
 def _decisive_files(folder: Path) -> Iterator[Path]:
@@ -58,6 +71,6 @@ def _decisive_files(folder: Path) -> Iterator[Path]:
     if not (folder / SYSTEM_FILE).is_file():
         yield from sorted(folder.glob("*.safetensors"))
         return
-    yield folder / SYSTEM_FILE
+    yield from sorted(folder.glob("*.yaml"))  # the system, and presets that lie beside it
     for place in places(read_system(folder)):
         yield from _decisive_files(find_member(place, folder))

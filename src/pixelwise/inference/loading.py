@@ -9,24 +9,34 @@ from pathlib import Path
 from pixelwise.errors import InputError, import_extra, unknown_name
 from pixelwise.inference.model import Model
 from pixelwise.inference.systems import SYSTEM_FILE, compose, places, read_system
+from pixelwise.refinement.presets import read_preset
 
 _log = logging.getLogger("pixelwise")
 
 
-def load(reference: str | os.PathLike[str], *, device: str | None = None) -> Model:
+def load(
+    reference: str | os.PathLike[str], *, device: str | None = None, crf: str | os.PathLike[str] | None = None
+) -> Model:
     """Load a model: a directory, a training run, a system, or the name of a model of ours such as "animals".
 
     Names are looked up in the folder that the environment variable PIXELWISE_MODELS names, then in `models/` of a
     checkout of the project. The terms under which a model may be used are logged. Of a system each model is loaded once,
     and its record is the system and the records of its models.
 
+    crf  a CRF preset, by its name or file: the scores are refined by it, and the record says so
+
     Raises `InputError` for what cannot be found or read, naming what there is, for a system of models of different
     classes, and for one that is a part of itself.
     """
     folder = find_model(reference)
+    preset = None if crf is None else read_preset(crf)
     import_extra("torch", extra="torch")
-    if (folder / SYSTEM_FILE).is_file():
-        return _load_system(folder, device, within=())
+    is_system = (folder / SYSTEM_FILE).is_file()
+    model = _load_system(folder, device, within=()) if is_system else _load_network(folder, device)
+    return model if preset is None else model.refined(preset)
+
+
+def _load_network(folder: Path, device: str | None) -> Model:
     from pixelwise.inference.predictors import WholeImage
     from pixelwise.weights.checkpoint import load_checkpoint
 
@@ -79,7 +89,7 @@ def _load_system(folder: Path, device: str | None, within: tuple[Path, ...]) -> 
         "models": {place: dict(member.record) for place, member in models.items()},
     }
     predictors = {place: member.predictor for place, member in models.items()}
-    return Model(compose(system, predictors), model.label_spec, record)
+    return Model(compose(system, predictors, folder), model.label_spec, record)
 
 
 def find_member(place: str, folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,10 @@ from pixelwise.data.sample import as_rgb, read_image
 from pixelwise.errors import InputError
 from pixelwise.files import written_beside
 from pixelwise.inference.contracts import Predictor
+from pixelwise.inference.refined import Refined
 from pixelwise.label_maps import overlay, write_label_map
 from pixelwise.labels import LabelSpec
+from pixelwise.refinement.presets import Preset
 
 if TYPE_CHECKING:
     from pixelwise.weights.checkpoint import Checkpoint
@@ -100,8 +102,15 @@ class Model:
         assert scores.shape == (len(self.label_spec), *image.shape[:2])
         return Segmentation(image, scores.argmax(0).astype(np.uint8), scores, self.label_spec, name)
 
+    def refined(self, preset: Preset) -> Model:
+        """The same with a dense CRF behind the network; `record["crf"]` says which."""
+        from pixelwise.refinement.dense_crf import DenseCRF  # brings numba, which only this needs
+
+        predictor = Refined(self.predictor, DenseCRF.preset(preset))
+        return replace(self, predictor=predictor, record={**self.record, "crf": asdict(preset)})
+
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write the model's directory: weights, configuration and card; `load` reads it."""
+        """Write the model's directory: weights, configuration and card; `load` reads it. A CRF is no part of it."""
         if self.checkpoint is None:
             raise InputError("this model has no network of its own to save")
         from pixelwise.weights.checkpoint import save_checkpoint

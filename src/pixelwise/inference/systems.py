@@ -5,6 +5,7 @@
       of:
         - ../deconvnet
         - multi_scale: {of: ../fcn8s, scales: [0.5, 1.0]}
+        - refined: {of: ../fcn8s, crf: deeplab_v1}
 
 A node is the place of a model's directory (seen from the file's), or one key of `Node` with what it is made of.
 """
@@ -24,6 +25,7 @@ from pixelwise.files import write_text
 from pixelwise.inference.contracts import Predictor
 from pixelwise.inference.ensemble import Ensemble
 from pixelwise.inference.multi_scale import PUBLISHED_SCALES, MultiScale
+from pixelwise.inference.refined import Refined
 
 SYSTEM_FILE = "system.yaml"
 
@@ -38,11 +40,13 @@ class Node(_Part):
     whole_image  a model: its directory, run or name
     multi_scale  `of` a node, at `scales`, merged by `merge`
     ensemble     `of` nodes, combined by `rule`
+    refined      `of` a node, by the dense CRF of a preset: its name, or its file's place
     """
 
     whole_image: str | None = None
     multi_scale: Scales | None = None
     ensemble: Members | None = None
+    refined: Refinement | None = None
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Node:
@@ -68,6 +72,13 @@ class Members(_Part):
 
     of: tuple[Of, ...] = Field(min_length=1)
     rule: str = "mean"
+
+
+class Refinement(_Part):
+    """A predictor with a dense CRF behind it: see `Refined` and `Preset`."""
+
+    of: Of
+    crf: str
 
 
 _READER: TypeAdapter[Node] = TypeAdapter(Of)
@@ -102,14 +113,22 @@ def places(node: Node) -> Iterator[str]:
     if node.ensemble is not None:
         for member in node.ensemble.of:
             yield from places(member)
+    if node.refined is not None:
+        yield from places(node.refined.of)
 
 
-def compose(node: Node, models: Mapping[str, Predictor]) -> Predictor:
-    """The predictor that a system spells, made of those of its `places`."""
+def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predictor:
+    """The predictor that the system in `folder` spells, made of those of its `places`."""
     if node.ensemble is not None:
-        return Ensemble([compose(member, models) for member in node.ensemble.of], node.ensemble.rule)
+        return Ensemble([compose(member, models, folder) for member in node.ensemble.of], node.ensemble.rule)
     if node.multi_scale is not None:
-        inner = compose(node.multi_scale.of, models)
+        inner = compose(node.multi_scale.of, models, folder)
         return MultiScale(inner, node.multi_scale.scales, node.multi_scale.merge)
+    if node.refined is not None:
+        from pixelwise.refinement.dense_crf import DenseCRF  # brings numba, which only this needs
+
+        near = folder / node.refined.crf
+        crf = DenseCRF.preset(near if near.is_file() else node.refined.crf)
+        return Refined(compose(node.refined.of, models, folder), crf)
     assert node.whole_image is not None
     return models[node.whole_image]

@@ -1,0 +1,1 @@
+"""(IMAGE, SCORES) -> SCORES: the fully connected CRF, on anybody's scores."""
