@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 SIZE = (240, 320)  # as a webcam's; the recipe cuts windows of 320, so much smaller ones would be mostly padding
 NAMES = ("table", "coin", "card")
 COLOURS = ((120, 115, 105), (190, 110, 60), (90, 110, 180))
-STEPS = 100
-"""Fewer than two free cores do in two minutes: a fixed number, so that a busy machine is slow rather than wrong."""
+STEPS = 135
+"""About what two free cores do in two minutes: a fixed number, so that a busy machine is slow rather than wrong."""
 
 
 def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
