@@ -97,9 +97,20 @@ def test_nothing_is_forgotten_where_nothing_was_written(tmp_path: Path) -> None:
 
 def test_the_run_that_it_is_goes_on(tmp_path: Path) -> None:
     folder = begun(tmp_path)
-    folder.refuse_other(CARD | {"torch": "another", "machine": "another", "started_from": "elsewhere"}, 10)
+    folder.refuse_other(CARD | {"torch": "another", "machine": "another"}, 10)
+    (folder.states / "step-00000005").mkdir(parents=True)
+    folder.refuse_other(CARD | {"started_from": "a saved state"}, 10)
     assert folder.begun() == CARD
     assert folder.ids.read_text().splitlines() == list(SHAPES.names)
+
+
+def test_a_run_cut_before_anything_was_saved_begins_as_it_began_or_not_at_all(tmp_path: Path, refuses: Refuses) -> None:
+    folder = begun(tmp_path)
+    (folder.states / ".step-00000005").mkdir(parents=True)  # cut while it was saved
+    assert not folder.has_states()
+    folder.refuse_other(CARD, 10)
+    with refuses(f"{tmp_path}: was cut before anything was saved", f"began from {CARD['started_from']}", "--init-from"):
+        folder.refuse_other(CARD | {"started_from": "elsewhere"}, 10)
 
 
 def test_a_finished_run_does_not_go_on(tmp_path: Path, refuses: Refuses) -> None:

@@ -106,7 +106,7 @@ def train(
     layout = announce_layout(data, layout)
     splits = splits_of(data, layout=layout, sbd=sbd)
     opened = lambda name: open_announced(data, name, layout, sbd)  # noqa: E731
-    planned = plan(chosen, opened, splits, init_from=started, resumed=resume is not None)
+    planned = plan(chosen, opened, splits, init_from=started, resumed=resume is not None and folder.has_states())
     with folder.taken() if first else nullcontext(), _tidied(folder, fresh=resume is None and first):
         if minutes is not None:
             planned = _fitted(planned, minutes)

@@ -66,6 +66,10 @@ class RunFolder:
         card: dict[str, Any] = json.loads(self.card.read_text(encoding="utf-8"))
         return card
 
+    def has_states(self) -> bool:
+        """Whether anything was saved to go on from; a run that was cut before begins again."""
+        return any(self.states.glob("step-*"))
+
     def refuse_other(self, card: Mapping[str, Any], steps: int) -> None:
         """Raise `InputError` where the run that is to go on is finished, or is not the one that `card` describes."""
         if not self.recipe.is_file() or not self.card.is_file():
@@ -77,6 +81,11 @@ class RunFolder:
             raise InputError(
                 f"{self.path}: has finished its {steps:,} steps; use {self.model}, "
                 f"or train on from it with  --init-from {self.model}"
+            )
+        if not self.has_states() and begun["started_from"] != card["started_from"]:
+            raise InputError(
+                f"{self.path}: was cut before anything was saved, and began from {begun['started_from']}; "
+                f"delete it and start it anew with the same --init-from"
             )
         for key, cure in (
             ("classes", "resume with the classes it began with"),
