@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 STEPS, SAVE_EVERY = 90, 5
 DATA = "shapes:30"
 WORDS = (
-    "crop=64", "batch_size=4", "options={context: 16}", "init=none", "precision=no", f"steps={STEPS}",
+    "crop=64", "batch_size=4", "network=fcn8s_lite0", "options={context: 16}", "init=none", "precision=no", f"steps={STEPS}",
     f"save_every={SAVE_EVERY}", "validate_every=30", "average=0.9", "warmup=10",
 )  # fmt: skip
 KILLS = 10
