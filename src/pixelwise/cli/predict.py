@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,25 +44,45 @@ def predict(
 
     loaded = load(model, device=device, crf=crf)
     _write_classes(out, loaded)
-    done: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    with progress("predicting", len(pictures)) as advance:
-        for number, (picture, folder) in enumerate(pictures, start=1):
-            try:
-                result = loaded.predict(picture)
-                written = result.save(out / folder, with_overlay=overlay, with_probabilities=probabilities)
-                done.append({"picture": str(picture), "labels": str(written), "areas": result.areas()})
-            except Exception as error:
-                message = complaint(picture, error)
-                failed.append({"picture": str(picture), "error": message})
-                print(f"pixelwise: {message}", file=sys.stderr)
-            advance(number, picture.name)
+
+    def segment(picture: Path, folder: Path) -> dict[str, Any]:
+        result = loaded.predict(picture)
+        written = result.save(out / folder, with_overlay=overlay, with_probabilities=probabilities)
+        return {"picture": str(picture), "labels": str(written), "areas": result.areas()}
+
+    done, failed = do_each("predicting", pictures, segment)
     if as_json:
         print(json.dumps({"done": done, "failed": failed, "crf": loaded.record.get("crf")}))
     else:
         _print(done)
+    refuse_failed(failed, len(pictures))
+
+
+def do_each(
+    doing: str, pictures: list[tuple[Path, Path]], make: Callable[[Path, Path], dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Call `make` for each of the pictures of `find_pictures`, with progress: what it says of them, and which failed.
+
+    A picture that fails is told at once, and the rest goes on; errors that say nothing about a picture are raised.
+    """
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    with progress(doing, len(pictures)) as advance:
+        for number, (picture, folder) in enumerate(pictures, start=1):
+            try:
+                done.append(make(picture, folder))
+            except Exception as error:
+                message = _complaint(picture, error)
+                failed.append({"picture": str(picture), "error": message})
+                print(f"pixelwise: {message}", file=sys.stderr)
+            advance(number, picture.name)
+    return done, failed
+
+
+def refuse_failed(failed: list[dict[str, str]], pictures: int) -> None:
+    """Leave with the exit code 2 if some of the pictures failed."""
     if failed:
-        print(f"pixelwise: {len(failed)} of {len(pictures)} pictures failed, the others are done", file=sys.stderr)
+        print(f"pixelwise: {len(failed)} of {pictures} pictures failed, the others are done", file=sys.stderr)
         raise typer.Exit(2)
 
 
@@ -127,7 +147,7 @@ def _write_classes(out: Path, model: Model) -> None:
     write_classes(path, model.label_spec)
 
 
-def complaint(picture: Path, error: Exception) -> str:
+def _complaint(picture: Path, error: Exception) -> str:
     """What to say of a picture that failed; errors that say nothing about the picture are raised again."""
     if isinstance(error, InputError):
         return str(error)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelwise.cli.display import progress
 from pixelwise.cli.options import JsonOption, refuse_unwritable
-from pixelwise.cli.predict import complaint, find_pictures
+from pixelwise.cli.predict import do_each, find_pictures, refuse_failed
 from pixelwise.cli.proposing import GRADIENT, Edges, SetOption, WeightsOption, edge_boxes, find_edges
 from pixelwise.errors import InputError
 from pixelwise.files import write_text, written_beside
@@ -45,25 +43,15 @@ def propose(
     refuse_unwritable(out)
     _refuse_between(pictures, out)
     search, found = edge_boxes(settings), find_edges(edges, weights)
-    done: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    with progress("proposing", len(pictures)) as advance:
-        for number, (picture, folder) in enumerate(pictures, start=1):
-            try:
-                done.append(_propose(picture, out / folder, search, found, force))
-            except Exception as error:
-                message = complaint(picture, error)
-                failed.append({"picture": str(picture), "error": message})
-                print(f"pixelwise: {message}", file=sys.stderr)
-            advance(number, picture.name)
+    done, failed = do_each(
+        "proposing", pictures, lambda picture, folder: _propose(picture, out / folder, search, found, force)
+    )
     if as_json:
         print(json.dumps({"done": done, "failed": failed}))
     else:
         for entry in done:
             print(f"{entry['proposals']}  {entry['boxes']:,} boxes{', kept' if entry['kept'] else ''}")
-    if failed:
-        print(f"pixelwise: {len(failed)} of {len(pictures)} pictures failed, the others are done", file=sys.stderr)
-        raise typer.Exit(2)
+    refuse_failed(failed, len(pictures))
 
 
 def _refuse_between(pictures: list[tuple[Path, Path]], out: Path) -> None:
