@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
-from pixelwise.data.listing import ALL, picture_files, read_lists, refuse_leak, refuse_missing, refuse_unknown_split
+from pixelwise.data.listing import ALL, ids_of, picture_files, read_lists, refuse_missing
 from pixelwise.errors import InputError
 from pixelwise.labels import read_classes
 
@@ -27,13 +27,8 @@ def read_camvid(root: str | os.PathLike[str], split: str | None) -> FileDataSet:
         raise InputError(
             f"{root}: not in CamVid's layout: expected images/, labels/, splits/*.txt and classes.txt in it"
         )
-    name, lists = split or ALL, read_lists(root / "splits")
-    if name == ALL:
-        ids = tuple(dict.fromkeys(item for items in lists.values() for item in items))
-    else:
-        refuse_unknown_split(root, name, lists)
-        refuse_leak(root, name, lists)
-        ids = lists[name]
+    name = split or ALL
+    ids = ids_of(root, name, read_lists(root / "splits"))
     images, labels = picture_files(root / "images"), picture_files(root / "labels")
     refuse_missing(root, name, ids, {"image in images": images, "label map in labels": labels})
     entries = tuple(Entry(item, images[item], labels[item]) for item in ids)

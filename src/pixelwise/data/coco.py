@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.data.dataset import state_of
+from pixelwise.data.dataset import picked, state_of
 from pixelwise.data.listing import ALL, refuse_unknown_split
 from pixelwise.data.sample import Sample, read_image
 from pixelwise.data.voc import VOC_CLASSES
@@ -100,12 +100,7 @@ class CocoDataSet:
 
     def subset(self, names: Sequence[str]) -> CocoDataSet:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""
-        by_name = {image.name: image for image in self.images}
-        if unknown := [name for name in names if name not in by_name]:
-            raise InputError(
-                f"the data set has no sample '{unknown[0]}' among its {len(self)}, the first is {self.names[0]}"
-            )
-        return replace(self, images=tuple(by_name[name] for name in names))
+        return replace(self, images=picked(self.images, names))
 
     def with_classes(self, names: Sequence[str]) -> CocoDataSet:
         """The same samples with only these classes, in this order; the rest is ignored."""

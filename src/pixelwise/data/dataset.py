@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,13 +112,7 @@ class FileDataSet:
 
     def subset(self, names: Sequence[str]) -> FileDataSet:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""
-        by_name = {entry.name: entry for entry in self.entries}
-        for name in names:
-            if name not in by_name:
-                raise InputError(
-                    f"the data set has no sample '{name}' among its {len(self)}, the first is {self.names[0]}"
-                )
-        return replace(self, entries=tuple(by_name[name] for name in names))
+        return replace(self, entries=picked(self.entries, names))
 
     def with_classes(self, names: Sequence[str]) -> FileDataSet:
         """The same samples with only these classes, in this order; the rest is ignored."""
@@ -155,6 +149,29 @@ def hold_out(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
         )
     apart = set(held)
     return data.subset([name for name in data.names if name not in apart]), data.subset(held)
+
+
+class Named(Protocol):
+    """Whatever has a name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
+
+
+OneNamed = TypeVar("OneNamed", bound=Named)
+
+
+def picked(entries: Sequence[OneNamed], names: Sequence[str]) -> tuple[OneNamed, ...]:
+    """The entries of these names, in their order; `InputError` for a name that is not among them."""
+    by_name = {entry.name: entry for entry in entries}
+    for name in names:
+        if name not in by_name:
+            raise InputError(
+                f"the data set has no sample '{name}' among its {len(entries)}, the first is {entries[0].name}"
+            )
+    return tuple(by_name[name] for name in names)
 
 
 def state_of(path: Path) -> tuple[str, int, int]:

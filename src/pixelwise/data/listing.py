@@ -62,6 +62,18 @@ def read_lists(folder: Path) -> dict[str, tuple[str, ...]]:
     return {path.stem: read_list(path) for path in sorted(folder.glob("*.txt")) if not path.name.startswith(".")}
 
 
+def ids_of(where: Path | str, split: str, lists: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The ids of the list `split`, or of every list once for "all".
+
+    Raises `InputError` for a split that does not exist, and for a training list with ids of another.
+    """
+    if split == ALL:
+        return tuple(dict.fromkeys(item for items in lists.values() for item in items))
+    refuse_unknown_split(where, split, lists)
+    refuse_leak(where, split, lists)
+    return lists[split]
+
+
 def refuse_unknown_split(where: Path | str, split: str, known: Iterable[str]) -> None:
     """Raise `InputError` with the splits there are, and the nearest, if `split` is none of them."""
     names = list(known)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
-from pixelwise.data.listing import ALL, picture_files, read_list, refuse_leak, refuse_missing, refuse_unknown_split
+from pixelwise.data.listing import ALL, ids_of, picture_files, read_list, refuse_missing
 from pixelwise.errors import InputError
 from pixelwise.labels import LabelSpec
 
@@ -31,13 +31,8 @@ def read_person_part(root: str | os.PathLike[str], split: str | None) -> FileDat
         raise InputError(
             f"{root}: not in Person-Part's layout: expected JPEGImages/, {MASKS}/ and {LISTS}/*.txt or train_id.txt in it"
         )
-    name, lists = split or ALL, _lists(root)
-    if name == ALL:
-        ids = tuple(dict.fromkeys(item for items in lists.values() for item in items))
-    else:
-        refuse_unknown_split(root, name, lists)
-        refuse_leak(root, name, lists)
-        ids = lists[name]
+    name = split or ALL
+    ids = ids_of(root, name, _lists(root))
     images, masks = picture_files(root / "JPEGImages"), picture_files(root / MASKS)
     refuse_missing(root, name, ids, {"image in JPEGImages": images, f"label map in {MASKS}": masks})
     return FileDataSet(tuple(Entry(item, images[item], masks[item]) for item in ids), LabelSpec(PERSON_PARTS))
