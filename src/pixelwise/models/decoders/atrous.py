@@ -57,13 +57,16 @@ class AtrousDecoder(nn.Module):
         sums = dict[Grid, Tensor]()
         for branch, read, grid in zip(self.branches, self.reads, self.ends, strict=True):
             scores = branch(features.maps[read])
-            if grid in sums and (sizes := {scores.shape[-2:], sums[grid].shape[-2:]}) != {scores.shape[-2:]}:
-                stride = round(grid.scale)
+            if grid not in sums:
+                sums[grid] = scores
+                continue
+            if scores.shape != sums[grid].shape:
+                stride, sizes = round(grid.scale), sorted(tuple(one.shape[-2:]) for one in (scores, sums[grid]))
                 raise InputError(
                     f"this network takes sides of {stride}k + 1 pixels, such as {40 * stride + 1}; "
-                    f"with these its branches differ in size: {sorted(map(tuple, sizes))}; pad or crop the images"
+                    f"with these its branches differ in size: {sizes}; pad or crop the images"
                 )
-            sums[grid] = sums[grid] + scores if grid in sums else scores
+            sums[grid] = sums[grid] + scores
         whole = sums.pop(self.grid)
         for grid, coarser in sums.items():
             whole = whole + _interpolated(coarser, grid.seen_from(self.grid), (whole.shape[-2], whole.shape[-1]))
