@@ -1,8 +1,8 @@
 """Depthwise convolution that learns fast on CPUs in bf16.
 
 PyTorch's CPU library computes the gradients of most depthwise convolutions in bf16 ten to fifty times slower than the
-convolution itself: all but those of 3x3 kernels without stride and dilation. Half of the time in which an EfficientNet
-learns goes there. The same gradients are sums of what it is fast at:
+convolution itself: all but those of 3x3 kernels without stride and dilation. More than a third of the time in which an
+EfficientNet learns goes there (docs/results/training.md). The same gradients are sums of what it is fast at:
 
 * the weights' gradient of a large kernel is put together from 3x3 windows of it; strided and dilated kernels are
   plain ones on every second row and column (the "phases") of the input or of the output;
