@@ -78,3 +78,16 @@ def test_an_evaluation_is_timed_beside_the_bare_forward_passes():
     assert titles.split()[2:] == ["median", "mean", "least", "greatest", "milliseconds"]
     medians = [float(row.removeprefix(name).split()[0]) for name, row in (("evaluate", ours), ("bare forward", bare))]
     assert float(ratio.removeprefix("evaluate / bare").split()[0]) == pytest.approx(medians[0] / medians[1], rel=0.01)
+
+
+@pytest.mark.slow
+def test_windows_are_timed_plain_and_fast():
+    words = ("--windows", "3", "--batch", "2", "--runs", "1", "--width", "0.0625", "--device", "cpu")
+    machine, titles, plain, *fast = run("proposals.py", *words).splitlines()
+    assert "3 windows, 2 a pass" in machine
+    assert titles.split()[:3] == ["way", "seconds", "ratio"]
+    assert plain.split()[0] == "plain"
+    assert [row.split()[0] for row in fast] == ["float32", "bfloat16"]
+    agree = [float(row.split()[-1].removesuffix("%")) for row in fast]
+    assert agree[0] > 99
+    assert agree[1] > 50  # of 21 classes, by random weights

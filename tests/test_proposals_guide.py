@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -13,8 +14,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pixelwise.data.shapes import Shapes
+from pixelwise.inference.proposal_wise import ProposalWise
+from pixelwise.inference.systems import Node, Windows
 from pixelwise.proposals.edge_boxes import EdgeBoxes
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +32,19 @@ def blocks(language: str) -> list[str]:
 def test_every_number_stands_in_the_table_with_its_default():
     rows = re.findall(r"^\| `(\w+)` \| `(.*)` \| .* \|$", GUIDE, flags=re.MULTILINE)
     assert [(name, json.loads(default)) for name, default in rows] == list(EdgeBoxes().settings.items())
+
+
+def test_the_keys_of_proposal_wise_stand_in_the_guide_with_their_defaults():
+    for block in blocks("yaml"):
+        assert Node.model_validate(yaml.safe_load(block)).proposal_wise is not None
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^`|]*) \| .* \|$", GUIDE, flags=re.MULTILINE))
+    keys = Windows.model_fields.keys() - {"weights"}
+    assert rows.keys() == keys
+    defaults = inspect.signature(ProposalWise).parameters
+    for name in (keys & defaults.keys()) - {"fill"}:
+        assert rows[name] == str(defaults[name].default)
+    for name in ("edges", "precision"):
+        assert rows[name] == Windows.model_fields[name].default
 
 
 def test_extras_and_files_exist():

@@ -14,8 +14,11 @@ from tests.conftest import Refuses
 from pixelwise.inference.ensemble import Ensemble
 from pixelwise.inference.loading import load
 from pixelwise.inference.multi_scale import MultiScale
-from pixelwise.inference.systems import Node, read_system, save_system
+from pixelwise.inference.predictors import WholeImage
+from pixelwise.inference.proposal_wise import ProposalWise
+from pixelwise.inference.systems import Node, read_system, save_system, weight_files
 from pixelwise.labels import LabelSpec
+from pixelwise.proposals.edge_boxes import EdgeBoxes
 from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.presets import PRESETS
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, save_checkpoint
@@ -97,6 +100,36 @@ def test_a_system_may_be_a_part_of_another_and_is_written_as_it_is_read(
     np.testing.assert_allclose(load(outer).predict(picture).probabilities(), softmax(expected), atol=1e-6)
 
 
+def test_windows_around_proposals_are_a_part_like_others(models: Path) -> None:
+    rows, columns = np.mgrid[:120, :150]
+    disc = (rows - 60) ** 2 + (columns - 80) ** 2 < 40**2
+    image = np.where(disc, 200, 40).astype(np.uint8)[..., None].repeat(3, axis=2)
+    text = """
+        ensemble:
+          rule: product
+          of:
+            - ../second
+            - proposal_wise: {of: ../first, boxes: 3, minimum_side: 40, side: 64, merge: mean, fill: [0, 0, 0]}
+        """
+    first, second = (load(models / name, device="cpu").predictor for name in ("first", "second"))
+    assert isinstance(first, WholeImage)
+    windows = ProposalWise(
+        first, EdgeBoxes(), boxes=3, minimum_side=40, side=64, merge="mean", fill=(0.0, 0.0, 0.0)
+    )  # fmt: skip
+    assert len(windows.windows(image)) == 3
+    expected = Ensemble([second, windows], "product")(image)
+    answer = load(write(models / "system", text), device="cpu").predict(image).scores
+    np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-4 * expected.max())  # its network is folded
+    assert np.ptp(expected) > 0
+
+
+def test_heds_weights_are_found_beside_the_system_and_decide_its_answers(models: Path, refuses: Refuses) -> None:
+    system = write(models / "system", "proposal_wise: {of: ../first, edges: hed, weights: hed.safetensors}")
+    assert list(weight_files(read_system(system), system)) == [system / "hed.safetensors"]
+    with refuses(str(system / "hed.safetensors")):
+        load(system)
+
+
 def softmax(scores: NDArray) -> NDArray:
     powers = np.exp(scores - scores.max(0))
     return powers / powers.sum(0)
@@ -110,7 +143,7 @@ def softmax(scores: NDArray) -> NDArray:
         ("tower: ../first", ("tower: Extra inputs are not permitted",)),
         (
             "{ensemble: {of: [../first]}, whole_image: ../first}",
-            ("exactly one of whole_image, multi_scale, ensemble", "ensemble and whole_image"),
+            ("exactly one of whole_image, multi_scale, proposal_wise, ensemble", "ensemble and whole_image"),
         ),
         ("{}", ("exactly one of", "got nothing")),
         ("[1, 2]", ("system.yaml: ", "got [1, 2]")),
@@ -123,9 +156,16 @@ def softmax(scores: NDArray) -> NDArray:
             "ensemble: {of: [../first, ../third]}",
             ("same classes in the same order", "../first has ground, cat, dog", "../third has sky"),
         ),
+        ("proposal_wise: {of: ../first, edges: canny}", ("proposal_wise.edges: ", "'gradient' or 'hed'")),
+        ("proposal_wise: {of: ../first, edges: hed}", ("'weights' is HED's file", "edges: hed")),
+        ("proposal_wise: {of: ../first, weights: hed.safetensors}", ("goes with 'edges: hed'", "edges: gradient")),
+        ("proposal_wise: {of: ../first, boxes: 0}", ("expected boxes of 1 or more, got 0",)),
+        ("proposal_wise: {of: ../first, precision: int4}", ("unknown precision 'int4'",)),
+        ("proposal_wise: {of: ../scaled}", ("needs a model that is one network", "../scaled is a system")),
         ("multi_scale: {of: ../wrong}", ("wrong/system.yaml: the system is a part of itself",)),
     ],
 )  # fmt: skip
 def test_what_is_no_system_is_refused(models: Path, refuses: Refuses, text: str, parts: tuple[str, ...]) -> None:
+    write(models / "scaled", "multi_scale: {of: ../first}")
     with refuses(*parts):
         load(write(models / "wrong", text))

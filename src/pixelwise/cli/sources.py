@@ -66,11 +66,13 @@ def open_source(reference: str, device: str | None = None, crf: str | None = Non
 def _decisive_files(folder: Path) -> Iterator[Path]:
     """What a model's answers depend on: its weights, or what a system is made of and the weights of all its models."""
     from pixelwise.inference.loading import find_member
-    from pixelwise.inference.systems import SYSTEM_FILE, places, read_system
+    from pixelwise.inference.systems import SYSTEM_FILE, places, read_system, weight_files
 
     if not (folder / SYSTEM_FILE).is_file():
         yield from sorted(folder.glob("*.safetensors"))
         return
     yield from sorted(folder.glob("*.yaml"))  # the system, and presets that lie beside it
-    for place in places(read_system(folder)):
+    system = read_system(folder)
+    yield from weight_files(system, folder)
+    for place in places(system):
         yield from _decisive_files(find_member(place, folder))

@@ -5,18 +5,32 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from pixelwise.errors import InputError, first_line
+from pixelwise.errors import InputError, first_line, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores
+from pixelwise.models.folding import fold
 from pixelwise.models.network import Network
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class WholeImage:
-    """A network as a predictor: shrinks what is too large, pads to a size the network takes, and undoes both."""
+    """A network as a predictor: shrinks what is too large, pads to a size the network takes, and undoes both.
 
-    def __init__(self, network: Network, device: torch.device | str | None = None) -> None:
+    precision  what convolutions and products of matrices are computed in: "float32" or "bfloat16"; scores are float32
+
+    Raises `InputError` for a device that cannot be used, and an unknown precision.
+    """
+
+    def __init__(
+        self, network: Network, device: torch.device | str | None = None, *, precision: str = "float32"
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise unknown_name("precision", precision, PRECISIONS)
         self.device = _device(device)
         self.network = network.to(self.device).eval()
+        self.precision = precision
 
     def __call__(self, image: NDArray) -> NDArray[np.float32]:
         """Scores `(K, H, W)` of an image `(H, W, 3)`, at its size."""
@@ -25,10 +39,27 @@ class WholeImage:
         padded = self.network.sizes.padded(shrunk)
         real = image.astype(np.float32)  # so that neither the shrunken pixels nor the fill are rounded
         given = crop(resize_image(real, shrunk), Box(0, 0, *padded), self.network.fill)
-        tensor = torch.from_numpy(given).to(self.device).permute(2, 0, 1)[None]
-        with torch.inference_mode():
-            scores = self.network(tensor)[0, :, : shrunk[0], : shrunk[1]].float().cpu().numpy()
-        return resize_scores(scores, size)
+        return resize_scores(self.score(given[None])[0, :, : shrunk[0], : shrunk[1]], size)
+
+    def score(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores `(N, K, H, W)` of images `(N, H, W, 3)`, all of one size that the network takes, in one pass."""
+        kind = PRECISIONS[self.precision]
+        tensor = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+        with torch.inference_mode(), torch.autocast(self.device.type, kind, enabled=kind != torch.float32):
+            return self.network(tensor).float().cpu().numpy()
+
+    def faster(self, precision: str = "float32") -> WholeImage:
+        """The same with a network of its own, made for speed: norms folded, weights channels-last and in `precision`.
+
+        Scores differ by rounding. Worth its memory where many images are scored.
+        """
+        copy = WholeImage(fold(self.network), self.device, precision=precision)
+        copy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        for layer in copy.network.modules():
+            # Only what autocast would cast at each pass; it leaves all else in float32.
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                layer.to(PRECISIONS[precision])
+        return copy
 
 
 def _device(wanted: torch.device | str | None) -> torch.device:

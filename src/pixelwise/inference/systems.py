@@ -3,7 +3,7 @@
     ensemble:
       rule: mean
       of:
-        - ../deconvnet
+        - proposal_wise: {of: ../deconvnet, boxes: 50}
         - multi_scale: {of: ../fcn8s, scales: [0.5, 1.0]}
         - refined: {of: ../fcn8s, crf: deeplab_v1}
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -37,14 +37,16 @@ class _Part(BaseModel):
 class Node(_Part):
     """One predictor of a system: exactly one of these keys, and below it what the predictor is made of.
 
-    whole_image  a model: its directory, run or name
-    multi_scale  `of` a node, at `scales`, merged by `merge`
-    ensemble     `of` nodes, combined by `rule`
-    refined      `of` a node, by the dense CRF of a preset: its name, or its file's place
+    whole_image    a model: its directory, run or name
+    multi_scale    `of` a node, at `scales`, merged by `merge`
+    proposal_wise  `of` a model of one network, on windows around the proposals that `edges` lead to
+    ensemble       `of` nodes, combined by `rule`
+    refined        `of` a node, by the dense CRF of a preset: its name, or its file's place
     """
 
     whole_image: str | None = None
     multi_scale: Scales | None = None
+    proposal_wise: Windows | None = None
     ensemble: Members | None = None
     refined: Refinement | None = None
 
@@ -65,6 +67,32 @@ class Scales(_Part):
     of: Of
     scales: tuple[float, ...] = PUBLISHED_SCALES
     merge: str = "max"
+
+
+class Windows(_Part):
+    """A network on windows around an image's proposals: see `ProposalWise`, for the defaults too.
+
+    edges      what EdgeBoxes looks at: "gradient", or "hed" with its trained `weights`, a file seen from this one
+    precision  what the network is computed in: "float32" or "bfloat16"
+    """
+
+    of: str
+    edges: Literal["gradient", "hed"] = "gradient"
+    weights: str | None = None
+    precision: str = "float32"
+    boxes: int | None = None
+    minimum_side: int | None = None
+    enlarged: float | None = None
+    side: int | None = None
+    merge: str | None = None
+    fill: tuple[float, float, float] | None = None
+    batch: int | None = None
+
+    @model_validator(mode="after")
+    def _has_weights_for_hed(self) -> Windows:
+        if (self.weights is None) == (self.edges == "hed"):
+            raise ValueError(f"'weights' is HED's file and goes with 'edges: hed', got edges: {self.edges}")
+        return self
 
 
 class Members(_Part):
@@ -108,22 +136,38 @@ def places(node: Node) -> Iterator[str]:
     """The models that a system is made of, as they are named in it."""
     if node.whole_image is not None:
         yield node.whole_image
-    if node.multi_scale is not None:
-        yield from places(node.multi_scale.of)
+    if node.proposal_wise is not None:
+        yield node.proposal_wise.of
+    for inner in _inside(node):
+        yield from places(inner)
+
+
+def weight_files(node: Node, folder: Path) -> Iterator[Path]:
+    """The files of weights that the system in `folder` reads besides its models: HED's."""
+    if node.proposal_wise is not None and node.proposal_wise.weights is not None:
+        yield folder / node.proposal_wise.weights
+    for inner in _inside(node):
+        yield from weight_files(inner, folder)
+
+
+def _inside(node: Node) -> tuple[Node, ...]:
     if node.ensemble is not None:
-        for member in node.ensemble.of:
-            yield from places(member)
-    if node.refined is not None:
-        yield from places(node.refined.of)
+        return node.ensemble.of
+    return tuple(part.of for part in (node.multi_scale, node.refined) if part is not None)
 
 
 def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predictor:
-    """The predictor that the system in `folder` spells, made of those of its `places`."""
+    """The predictor that the system in `folder` spells, made of those of its `places`.
+
+    Raises `InputError` for what a part of it refuses, such as proposals of a model that is itself a system.
+    """
     if node.ensemble is not None:
         return Ensemble([compose(member, models, folder) for member in node.ensemble.of], node.ensemble.rule)
     if node.multi_scale is not None:
         inner = compose(node.multi_scale.of, models, folder)
         return MultiScale(inner, node.multi_scale.scales, node.multi_scale.merge)
+    if node.proposal_wise is not None:
+        return _proposal_wise(node.proposal_wise, models[node.proposal_wise.of], folder)
     if node.refined is not None:
         from pixelwise.refinement.dense_crf import DenseCRF  # brings numba, which only this needs
 
@@ -132,3 +176,26 @@ def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predic
         return Refined(compose(node.refined.of, models, folder), crf)
     assert node.whole_image is not None
     return models[node.whole_image]
+
+
+def _proposal_wise(part: Windows, predictor: Predictor, folder: Path) -> Predictor:
+    from pixelwise.inference.predictors import WholeImage
+    from pixelwise.inference.proposal_wise import ProposalWise
+    from pixelwise.proposals.edge_boxes import EdgeBoxes, edge_boxes_module
+    from pixelwise.proposals.edges import edges_of, gradient_edges
+
+    if not isinstance(predictor, WholeImage):
+        raise InputError(
+            f"{folder / SYSTEM_FILE}: proposal_wise needs a model that is one network, but {part.of} is a system: "
+            f"name the network, and put what is around it around proposal_wise"
+        )
+    edge_boxes_module()
+    if part.weights is None:
+        proposer = EdgeBoxes(gradient_edges)
+    else:
+        from pixelwise.weights.hed import load_hed
+
+        hed = load_hed(folder / part.weights).to(predictor.device)
+        proposer = EdgeBoxes(lambda image: edges_of(hed.edges(image)))
+    settings = part.model_dump(exclude_none=True, exclude={"of", "edges", "weights", "precision"})
+    return ProposalWise(predictor.faster(part.precision), proposer, **settings)
