@@ -325,3 +325,26 @@ def test_what_cannot_be_built_or_trained_is_refused(refuses: Refuses) -> None:
     with refuses("one image of 224 x 224", "several images a batch"):
         lively().train()(pictures(1, (224, 224)))
     lively(batch_norm=False).train()(pictures(1, (224, 224)))  # without norms one is enough
+
+
+def test_a_narrow_mirror_is_unpooled_by_the_places_of_the_trunks_first_channels():
+    network = lively(decoder_width=WIDTH / 4)  # 4 of the trunk's 16 channels at its end
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+    for layer in layers_of(network, Unpool):
+        layer.register_forward_hook(lambda _, given, out: seen.append((*given, out)))
+    images = pictures(2, (224, 224))
+    with torch.inference_mode():
+        assert network(images).shape == (2, CLASSES, 224, 224)
+        switches = network.backbone(network.normalise(images)).switches
+    assert switches is not None
+    assert [pooled.shape[1] for pooled, _, _ in seen] == [4, 4, 2, 1, 1]  # round(64 / 32 / 4) is 0, and 1 is the least
+    for (pooled, _, unpooled), where in zip(seen, reversed(switches), strict=True):
+        expected = functional.max_unpool2d(pooled, where[:, : pooled.shape[1]], 2)
+        torch.testing.assert_close(unpooled, expected, rtol=0, atol=0)
+    fc6 = network.decoder.layers.fc6  # type: ignore[union-attr]
+    assert (fc6.in_channels, fc6.out_channels) == (16, 32)
+
+
+def test_a_mirror_wider_than_the_trunk_is_refused(refuses: Refuses) -> None:
+    with refuses("2 times as wide as the trunk", "decoder_width"):
+        create_model(NAME, 2, width=WIDTH, decoder_width=2 * WIDTH)

@@ -179,3 +179,13 @@ def test_a_folded_deconvnet_is_the_one_without_norms() -> None:
     plain = create_model("deconvnet_vgg16", 4, width=1 / 32, batch_norm=False).double().eval()
     plain.load_state_dict(dict(zip(plain.state_dict(), folded.state_dict().values(), strict=True)))
     assert torch.equal(plain(images), folded(images))
+
+
+def test_norms_that_are_held_still_keep_their_statistics():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    network[1].requires_grad_(False)
+    images = torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    reestimate_statistics(network, [images])
+    assert not network[1].running_mean.any()
+    between = network[2](network[1].eval()(network[0](images)))  # by the statistics that it had
+    torch.testing.assert_close(network[3].running_mean, between.mean((0, 2, 3)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.conftest import Refuses
 from tests.training.trainings import SHAPES, narrow, planned, small, trained
 from torch import nn
 
@@ -165,3 +166,19 @@ def test_the_rate_that_is_told_is_the_recipes(tmp_path: Path, backbone: float) -
     recipe: Recipe = narrow(backbone_rate=backbone, learning_rate=0.002, schedule="poly", power=1, steps=4)
     told = trained(recipe, tmp_path)
     assert [progress.rate for progress in told] == pytest.approx([0.002, 0.0015, 0.001, 0.0005])
+
+
+@pytest.mark.parametrize("stages", [0, 2, 5])
+def test_a_trunks_first_stages_are_held_still(stages: int) -> None:
+    still = 2 * min(stages, 2) + 3 * max(0, stages - 2)  # convolutions of VGG16
+    network = planned(small(network="fcn32s_vgg16", options=NARROW, still_stages=stages)).network
+    convolutions = [layer for layer in network.backbone.features if isinstance(layer, nn.Conv2d)]  # type: ignore[union-attr]
+    assert [layer.weight.requires_grad for layer in convolutions] == [False] * still + [True] * (13 - still)
+    assert all(parameter.requires_grad for parameter in network.decoder.parameters())
+
+
+def test_stages_that_are_not_there(refuses: Refuses) -> None:
+    with refuses("still_stages=6", "has 5"):
+        planned(small(network="fcn32s_vgg16", options=NARROW, still_stages=6))
+    with refuses("still_stages=1", "EfficientNetLite", "a network on VGG"):
+        planned(small(still_stages=1))

@@ -23,17 +23,20 @@ from pixelwise.training.run import build_learner
 from pixelwise.weights.checkpoint import NetworkConfig
 from pixelwise.weights.surgery import BEGINNINGS, added_parameters
 
+HEADED = {
+    name: path for name, path in list_recipes().items() if path.parent.name in ("fcn", "deconvnet", "deeplab", "gdn")
+}
 PUBLISHED = {name: path for name, path in list_recipes().items() if path.parent.name in ("fcn", "deeplab", "gdn")}
 CLASSES = {"context": 60, "siftflow": 33, "nyud": 40, "part": 7, "cityscapes": 19}
 
 
 def head(name: str) -> dict[str, str]:
     """The comments in front of a recipe."""
-    lines = [line[2:] for line in PUBLISHED[name].read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+    lines = [line[2:] for line in HEADED[name].read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
     return {"what": lines[0]} | dict(line.split(": ", 1) for line in lines[1:])
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", HEADED)
 def test_a_recipe_says_what_it_is_where_from_and_what_to_expect(name: str) -> None:
     told = head(name)
     assert told["what"].endswith(".")
@@ -53,7 +56,7 @@ def _coarser(network: str) -> str:
     return network.replace("fcn16s", "fcn32s") if "fcn16s" in network else network.replace("fcn8s", "fcn16s")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", HEADED)
 def test_nothing_that_the_papers_do_not_do_is_left_on(name: str) -> None:
     recipe = read_recipe(name)
     for key, off in (
@@ -149,6 +152,8 @@ RATES: dict[str, dict[int, float]] = {
     "deeplab_v2_aspp_resnet101_voc": {0: 2.5e-4, 10_000: 1.3397168e-4, 19_999: 2.5e-4 * 20_000**-0.9},
     "gdn_fcn32s_voc_new": {0: 1e-7, 1999: 1e-7},
     "gdn_fcn32s_voc": {0: 1e-8},
+    "deconvnet_release_stage1_voc": {0: 1e-2, 8_999: 1e-2, 9_000: 1e-3, 18_000: 1e-4, 19_999: 1e-4},
+    "deconvnet_release_stage2_voc": {9_999: 1e-2, 10_000: 1e-3, 20_000: 1e-4, 30_000: 1e-5},
 }
 
 
@@ -163,7 +168,7 @@ def test_the_rate_is_the_one_worked_out_by_hand(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", HEADED)
 def test_at_full_size_the_network_can_do_what_is_asked(name: str) -> None:
     recipe = read_recipe(name)
     meet_demands(recipe, NetworkConfig(recipe.network, 21, recipe.options))

@@ -84,9 +84,9 @@ def refuse_unwritable(folder: Path, option: str = "--out") -> None:
         )
 
 
-def refuse_filled(folder: Path, *, but: str = "") -> None:
-    """Raise `InputError` if `folder` holds anything, a file called `but` left out: what is there is not written over."""
-    if folder.is_dir() and any(path.name != but for path in folder.iterdir()):
+def refuse_filled(folder: Path, *, but: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` if `folder` holds anything, files called as one of `but` left out: what is there is not written over."""
+    if folder.is_dir() and any(path.name not in but for path in folder.iterdir()):
         raise InputError(f"{folder}: holds other files; choose another --out")
 
 

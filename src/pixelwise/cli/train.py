@@ -77,6 +77,9 @@ def train(
         str | None, typer.Option(metavar="MODEL", help="Start from this model's weights; classes may differ.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
+    hed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HED's weights, for recipes with edges: hed.")
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write curves and pictures for TensorBoard, to RUN/tensorboard.")
     ] = False,
@@ -96,7 +99,7 @@ def train(
     from pixelwise.training.plan import plan
 
     if resume is not None and (recipe or overrides or out or split or final or init_from or minutes):
-        raise InputError("--resume goes on with the run as it was: give DATA and --resume RUN alone")
+        raise InputError("--resume goes on with the run as it was: give DATA and --resume RUN (and --hed) alone")
     chosen = _chosen(recipe, overrides, split, final) if resume is None else _recipe_of(resume)
     folder = RunFolder(resume or out or _default_folder(data, recipe))
     first = leads()
@@ -108,6 +111,7 @@ def train(
     opened = lambda name: open_announced(data, name, layout, sbd)  # noqa: E731
     planned = plan(chosen, opened, splits, init_from=started, resumed=resume is not None and folder.has_states())
     with folder.taken() if first else nullcontext(), _tidied(folder, fresh=resume is None and first):
+        planned = _windowed(planned, folder, hed)
         if minutes is not None:
             planned = _fitted(planned, minutes)
         _run(planned, folder, resume=resume is not None, tensorboard=tensorboard)
@@ -137,6 +141,17 @@ def _recipe_of(run: Path) -> Recipe:
 
 def _default_folder(data: str, recipe: str | None) -> Path:
     return Path("runs") / f"{Path(data).resolve().name}-{Path(recipe or 'laptop').stem}".replace(":", "-")
+
+
+def _windowed(planned: Plan, folder: RunFolder, hed: Path | None) -> Plan:
+    from pixelwise.training.windows import with_windows
+
+    if planned.recipe.windows == "none":
+        return planned
+    with progress("looking for windows", len(planned.training)) as advance:
+        found = with_windows(planned, folder.windows, hed=hed, progress=lambda done, of: advance(done, ""))
+    print(f"{len(found.source):,} windows to learn from", file=sys.stderr)
+    return found
 
 
 def _fitted(planned: Plan, minutes: float) -> Plan:
@@ -198,7 +213,7 @@ def _refuse_taken(folder: Path) -> None:
         raise InputError(
             f"{folder}: holds a run already; go on with it by  --resume {folder} , or choose another --out"
         )
-    refuse_filled(folder, but=".lock")  # which a killed start leaves
+    refuse_filled(folder, but=(".lock", "windows.npz"))  # which a killed start leaves
 
 
 @contextmanager

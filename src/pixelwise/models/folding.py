@@ -19,16 +19,17 @@ Model = TypeVar("Model", bound=nn.Module)
 def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set the running statistics of every `BatchNorm2d` to the mean over `batches` of each batch's own mean and variance.
 
-    network  whose norms change, in place; all else, modes included, stays as it is
+    network  whose norms change, in place; all else, modes included, stays as it is; so do norms whose parameters do not
+             learn, for what was held still in training has always worked with the statistics that it has
     batches  images `(N, C, H, W)` as the network takes them, on its device; each is passed once
 
-    While a batch passes, all norms use its own statistics and everything else is in evaluation mode. A variance is
+    While a batch passes, these norms use its own statistics and everything else is in evaluation mode. A variance is
     that of a sample, m / (m - 1) times the batch's, m = N H W. Raises `InputError` if there is no batch, or one is so
     small that a norm sees a single value; then the statistics are what they were.
 
     Source: DeconvNet's released `BN_make_INFERENCE_script.py`, where the factor is meant, but rounded to 1 by Python 2.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and _learns(module)]
     before = [(norm, norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -52,6 +53,10 @@ def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None
             norm.momentum = momentum
         for module, training in modes:
             module.training = training
+
+
+def _learns(norm: nn.BatchNorm2d) -> bool:
+    return not norm.affine or norm.weight.requires_grad
 
 
 def _pass(network: nn.Module, images: Tensor) -> None:

@@ -27,6 +27,7 @@ class RunFolder:
     run.json          the card: versions, seed, data and machine, written before the first step
     training_ids.txt  the names of the samples learned from
     metrics.jsonl     a line every few steps
+    windows.npz       where the training windows are, in a run that learns from windows
     states/           what is needed to go on
     model/            the model to use: the best by selection, or the last
     """
@@ -37,6 +38,7 @@ class RunFolder:
         self.card = path / "run.json"
         self.ids = path / "training_ids.txt"
         self.log = path / "metrics.jsonl"
+        self.windows = path / "windows.npz"
         self.states = path / "states"
         self.model = path / "model"
 
@@ -70,6 +72,10 @@ class RunFolder:
         """Whether anything was saved to go on from; a run that was cut before begins again."""
         return any(self.states.glob("step-*"))
 
+    def has_finished(self, steps: int) -> bool:
+        """Whether the run's last step, the one of that number, is saved."""
+        return (self.states / f"step-{steps:08d}").is_dir()
+
     def refuse_other(self, card: Mapping[str, Any], steps: int) -> None:
         """Raise `InputError` where the run that is to go on is finished, or is not the one that `card` describes."""
         if not self.recipe.is_file() or not self.card.is_file():
@@ -77,7 +83,7 @@ class RunFolder:
                 f"{self.path}: no run to resume here, it lacks recipe.yaml or run.json; give the folder of a run"
             )
         begun = self.begun()
-        if (self.states / f"step-{steps:08d}").is_dir():
+        if self.has_finished(steps):
             raise InputError(
                 f"{self.path}: has finished its {steps:,} steps; use {self.model}, "
                 f"or train on from it with  --init-from {self.model}"

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from pixelwise.errors import InputError
+from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.network import Network
 
 Learn = Literal["all", "decoder", "added", "last"]
@@ -57,12 +59,21 @@ def parameter_groups(network: Network, rates: Rates) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def hold_still(network: Network, learn: Learn, added: Collection[str]) -> None:
+def hold_still(network: Network, learn: Learn, added: Collection[str], stages: int = 0) -> None:
     """Let only a part of the network learn.
 
     learn  "all"; "decoder": all but the trunk; "last": the layers that give the scores; "added": the parameters named in
            `added`, which the network has beyond the one it starts from
+    stages  how many of a VGG's stages, from the first on, do not learn whatever `learn` says
+
+    Raises `InputError` for a trunk that has no such stages.
     """
+    trunk = network.backbone
+    if stages and not (isinstance(trunk, VGG) and stages < len(trunk.ends)):
+        has = f"has {len(trunk.ends) - 1}" if isinstance(trunk, VGG) else f"is no VGG, but {type(trunk).__name__}"
+        raise InputError(f"still_stages={stages}: the network's trunk {has}; choose fewer, or a network on VGG")
+    early = trunk.features[: trunk.ends[stages]].parameters() if isinstance(trunk, VGG) else ()
+    still = {id(parameter) for parameter in early}
     last = {id(parameter) for layer in network.last_layers for parameter in layer.parameters()}
     for name, parameter in network.named_parameters():
         learns = {
@@ -71,7 +82,7 @@ def hold_still(network: Network, learn: Learn, added: Collection[str]) -> None:
             "last": id(parameter) in last,
             "added": name in added,
         }[learn]
-        parameter.requires_grad_(parameter.requires_grad and learns)
+        parameter.requires_grad_(parameter.requires_grad and learns and id(parameter) not in still)
 
 
 class CaffeSGD(Optimizer):

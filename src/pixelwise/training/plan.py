@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate.utils import set_seed
 
 from pixelwise.data.check import check
-from pixelwise.data.dataset import DataSet, hold_out
+from pixelwise.data.dataset import DataSet, Samples, hold_out
 from pixelwise.errors import InputError
 from pixelwise.geometry import Grid
 from pixelwise.labels import LabelSpec
@@ -30,12 +30,14 @@ class Plan:
     """The samples a run learns from, those it selects by, the network with its first weights, and the objective.
 
     label_spec  the classes as the model will know and draw them
+    source      what batches are made of: the training samples, or windows of them (`windows.py`)
     grid        where the cells of the network's scores lie
     origin      a sentence that says where the first weights came from
     """
 
     recipe: Recipe
     training: DataSet
+    source: Samples
     selection: DataSet | None
     label_spec: LabelSpec
     network: Network
@@ -76,8 +78,9 @@ def plan(
         origin = "a saved state"
     else:
         origin = _begin(network, recipe)
-    hold_still(network, recipe.learn, added_parameters(config.name, network))
-    return Plan(recipe, training, selection, spec, network, config, _objective(recipe, training, grid), grid, origin)
+    hold_still(network, recipe.learn, added_parameters(config.name, network), recipe.still_stages)
+    objective = _objective(recipe, training, grid)
+    return Plan(recipe, training, training, selection, spec, network, config, objective, grid, origin)
 
 
 def _begin(network: Network, recipe: Recipe) -> str:

@@ -33,6 +33,7 @@ class Recipe(BaseModel):
         "all",
         description="all, decoder (all but the trunk), added (to the network it starts from) or last (the scores)",
     )
+    still_stages: int = Field(0, ge=0, description="stages of a VGG trunk, from the first on, that do not learn")
     classes: tuple[str, ...] | None = Field(None, description="classes to learn, in order; the rest is ignored")
 
     colours: tuple[str, ...] | None = Field(None, description="how the classes are drawn, #rrggbb one a class")
@@ -76,6 +77,17 @@ class Recipe(BaseModel):
     hardest: float | None = Field(None, gt=0, le=1, description="part of the labelled pixels that counts, the hardest")
     smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that is spread over all classes")
 
+    windows: Literal["none", "objects", "proposals"] = Field(
+        "none", description="what to learn from: none (whole images), or squares around objects or around proposals"
+    )
+    window_side: int = Field(
+        250,  # Source: DeconvNet (ICCV 2015), section 4.2
+        ge=1,
+        description="side in pixels to which the squares are brought",
+    )
+    edges: Literal["gradient", "hed"] = Field(
+        "gradient", description="of proposals: edges from changes of colour, or from HED with the weights of --hed"
+    )
     stretch: int | None = Field(None, ge=1, description="side to which both sides of an image are resized first")
     scale: tuple[float, float] = Field((0.6, 1.6), description="resize by a factor between these")
     crop: int | None = Field(320, ge=1, description="side of the training window in pixels; null takes whole images")
@@ -121,6 +133,14 @@ class Recipe(BaseModel):
             raise ValueError("smoothing spreads the one target of a softmax: leave it out with link: sigmoid")
         if self.label_loss and self.objective != "pixels":
             raise ValueError("label_loss goes with objective: pixels")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_hold_the_crop(self) -> Recipe:
+        if self.windows != "none" and self.crop is not None and self.crop > self.window_side * self.scale[0]:
+            raise ValueError(f"crop={self.crop} is cut out of windows of window_side={self.window_side}: choose less")
+        if self.edges != "gradient" and self.windows != "proposals":
+            raise ValueError(f"edges={self.edges} goes with windows: proposals")
         return self
 
     @field_validator("loss_scales")

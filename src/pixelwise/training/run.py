@@ -119,7 +119,7 @@ def build_batches(plan: Plan, part: int, parts: int) -> Batches:
     if recipe.batch_size < parts:
         raise InputError(f"a batch of {recipe.batch_size} cannot be shared by {parts} processes: raise batch_size")
     return Batches(
-        plan.training,
+        plan.source,
         recipe.batch_size,
         recipe.augmentation(plan.grid),
         fill,

@@ -16,7 +16,7 @@ from pixelwise.errors import InputError, unknown_name
 from pixelwise.geometry import IMAGE_GRID, Size, SizeRule
 from pixelwise.labels import MAIN
 from pixelwise.models.backbones.vgg import VGG
-from pixelwise.models.layers import crop_to, grid_through
+from pixelwise.models.layers import crop_to, grid_through, scaled
 from pixelwise.models.network import Features, Outputs
 
 UNPOOLINGS = ("switches", "nearest")
@@ -55,12 +55,14 @@ class DeconvDecoder(nn.Module):
 
     trunk      what is mirrored; its maps are the image (tap 0) and what stands behind the last pool
     hidden     channels of fc6 and fc7
+    width      scales the channels of the mirror, 0 < width <= 1; a channel of a narrower one is unpooled by the switches of
+               the trunk's channel of the same number
     norm       what stands between a layer and its ReLU, made from the channel count; None: nothing
     unpooling  "switches", or "nearest" for the ablation without them: see `Unpool`
 
     `sizes` says what images it takes: fc6 must fit into the coarsest map, and every pool halve exactly, or switches would
-    point into a plane of another width. Raises `InputError` for an unpooling that does not exist, or that needs switches
-    from a trunk that keeps none.
+    point into a plane of another width. Raises `InputError` for an unpooling that does not exist, that needs switches
+    from a trunk that keeps none, and for a mirror that would be wider than the trunk.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class DeconvDecoder(nn.Module):
         trunk: VGG,
         hidden: int,
         *,
+        width: float = 1.0,
         norm: Callable[[int], nn.Module] | None = None,
         unpooling: str = "switches",
     ) -> None:
@@ -80,6 +83,11 @@ class DeconvDecoder(nn.Module):
                 "unpooling needs to know where the trunk's pools found their maxima, and this trunk does not keep it: "
                 "build the trunk with switches=True, or the decoder with unpooling='nearest'"
             )
+        if not 0 < width <= 1:
+            raise InputError(
+                f"the decoder would be {width:g} times as wide as the trunk, whose switches it needs: "
+                f"choose decoder_width above 0 and no larger than width"
+            )
         self.heads = {MAIN: classes}
         self.unpooling = unpooling
         coarsest = trunk.grids[-1]
@@ -90,8 +98,9 @@ class DeconvDecoder(nn.Module):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers |= _normed("fc6", nn.Conv2d(channels, hidden, FC6_KERNEL), "bnfc6", norm)
         layers |= _normed("fc7", nn.Conv2d(hidden, hidden, 1), "bnfc7", norm)
+        channels = scaled(channels, width)
         layers |= _normed("fc6_deconv", nn.ConvTranspose2d(hidden, channels, FC6_KERNEL), "fc6_deconv_bn", norm)
-        for name, layer in _mirrored(trunk):
+        for name, layer in _mirrored(trunk, width):
             if isinstance(layer, nn.ConvTranspose2d):
                 layers |= _normed(name, layer, name.replace("conv", "bn"), norm)
                 channels = layer.out_channels
@@ -122,7 +131,7 @@ class DeconvDecoder(nn.Module):
         switches = list(features.switches or ())
         for layer in self.layers:
             if isinstance(layer, Unpool):
-                x = layer(x, switches.pop() if self.unpooling == "switches" else None)
+                x = layer(x, switches.pop()[:, : x.shape[1]] if self.unpooling == "switches" else None)
             else:
                 x = layer(x)
         return Outputs({MAIN: self.score(x)}, {MAIN: self.grid})
@@ -147,7 +156,7 @@ class DeconvDecoder(nn.Module):
             )
 
 
-def _mirrored(trunk: VGG) -> Iterator[tuple[str, nn.Module]]:
+def _mirrored(trunk: VGG, width: float) -> Iterator[tuple[str, nn.Module]]:
     """The trunk from its end to its beginning: an unpooling for a pool, a transposed convolution for a convolution.
 
     The channels go back as they came, except to those of the image: the last layer keeps what it has.
@@ -164,8 +173,8 @@ def _mirrored(trunk: VGG) -> Iterator[tuple[str, nn.Module]]:
             number += 1
             kernel = layer.kernel_size[0]
             channels = layer.out_channels if layer is layers[0] else layer.in_channels
-            deconvolution = nn.ConvTranspose2d(layer.out_channels, channels, kernel, padding=kernel // 2)
-            yield f"deconv{stage}_{number}", deconvolution
+            incoming, outgoing = scaled(layer.out_channels, width), scaled(channels, width)
+            yield f"deconv{stage}_{number}", nn.ConvTranspose2d(incoming, outgoing, kernel, padding=kernel // 2)
 
 
 def _normed(

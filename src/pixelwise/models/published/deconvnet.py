@@ -26,10 +26,19 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-def _vgg16(classes: int, *, width: float = 1.0, batch_norm: bool = True, unpooling: str = "switches") -> Network:
+def _vgg16(
+    classes: int,
+    *,
+    width: float = 1.0,
+    decoder_width: float | None = None,
+    batch_norm: bool = True,
+    unpooling: str = "switches",
+) -> Network:
     norm = _norm if batch_norm else None
+    narrower = width if decoder_width is None else decoder_width
     trunk = VGG(width=width, norm=norm, taps=(0, len(VGG16_STAGES)), switches=unpooling == "switches")
-    decoder = DeconvDecoder(classes, trunk, scaled(CLASSIFIER_CHANNELS, width), norm=norm, unpooling=unpooling)
+    hidden = scaled(CLASSIFIER_CHANNELS, narrower)
+    decoder = DeconvDecoder(classes, trunk, hidden, width=narrower / width, norm=norm, unpooling=unpooling)
     return Network(caffe_normalise(), trunk, decoder, decoder.sizes)
 
 

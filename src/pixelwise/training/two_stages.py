@@ -1,0 +1,175 @@
+"""Two recipes and a data set in, a DeconvNet that is ready to use out: windows around objects, then around proposals.
+
+What is done is what lies in the folder, so the program goes on wherever it was stopped or killed.
+
+Source: DeconvNet (Noh, Hong & Han, ICCV 2015), sections 4.2 and 4.3, and the release's three training folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pixelwise.data.batches import Batches
+from pixelwise.data.dataset import DataSet
+from pixelwise.errors import InputError
+from pixelwise.models.folding import fold, reestimate_statistics
+from pixelwise.models.network import Network
+from pixelwise.training.folder import RunFolder
+from pixelwise.training.loop import Progress
+from pixelwise.training.optimiser import hold_still
+from pixelwise.training.plan import Plan, plan
+from pixelwise.training.recipe import Recipe, read_recipe
+from pixelwise.training.run import Count, create_accelerator, run
+from pixelwise.training.windows import with_windows
+from pixelwise.weights.card import model_card
+from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
+
+NETWORK = "deconvnet_vgg16"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How the statistics of batch norms are taken anew when training is over: `passes` batches of `batch_size` windows.
+
+    Source: the released `BN_make_INFERENCE_script.py`, whose numbers are the defaults.
+    """
+
+    batch_size: int = 28
+    passes: int = 501
+
+
+class TwoStageFolder:
+    """The files of a training in two stages; each appears whole.
+
+    stage1/, stage2/  the runs, each as `pixelwise train` leaves one; their states say how far it came
+    estimated/        the second stage's model with the statistics of its batch norms taken anew: to train on from
+    model/            the same with its norms folded into its convolutions: to use
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stages = RunFolder(path / "stage1"), RunFolder(path / "stage2")
+        self.estimated = path / "estimated"
+        self.model = path / "model"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What a training is told by and tells: as `run` takes them."""
+
+    count: Count
+    rate: Callable[[NDArray[np.int64]], float]
+    watch: Callable[[Progress], None] = lambda progress: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def train_two_stages(
+    recipes: tuple[Recipe, Recipe],
+    open_split: Callable[[str | None], DataSet],
+    splits: Collection[str],
+    folder: TwoStageFolder,
+    judge: Judge,
+    *,
+    init_from: Path | None = None,
+    hed: Path | None = None,
+    searching: Callable[[int, int], None] | None = None,
+    statistics: Statistics | None = None,
+) -> bool:
+    """Train stage 1, then stage 2 from its model, take the norms' statistics anew on the windows of stage 2, and fold.
+
+    Returns whether all is done; where `judge.stop()` ended it before, a later call with the same arguments goes on.
+    `open_split` and `splits` are as `plan` takes them, `init_from` is a model's directory for stage 1, `hed` and
+    `searching` are as `with_windows` takes them. One process does it.
+
+    Raises `InputError` for recipes that are not two stages of one DeconvNet, and where the folder began with others.
+    """
+    _refuse(recipes, folder)
+    starts = init_from, folder.stages[0].model
+    for recipe, start, stage in zip(recipes, starts, folder.stages, strict=True):
+        if stage.has_finished(recipe.steps):
+            continue
+        begun = stage.recipe.is_file()
+        saved = any(stage.states.glob("step-*"))  # one that was killed before its first state needs its start once more
+        with stage.taken():
+            planned = plan(recipe, open_split, splits, init_from=None if saved else start, resumed=saved)
+            planned = with_windows(planned, stage.windows, hed=hed, progress=searching)
+            position = run(
+                planned, stage, count=judge.count, rate=judge.rate, watch=judge.watch, stop=judge.stop, resume=begun
+            )
+        if position.step < recipe.steps:
+            return False
+    if not folder.estimated.is_dir():
+        planned = plan(recipes[1], open_split, splits, resumed=True)
+        planned = with_windows(planned, folder.stages[1].windows, hed=hed, progress=searching)
+        estimate(planned, folder.stages[1].model, folder.estimated, statistics or Statistics())
+    if not folder.model.is_dir():
+        fold_model(folder.estimated, folder.model)
+    return True
+
+
+def estimate(planned: Plan, trained: Path, to: Path, statistics: Statistics) -> None:
+    """Write a trained model, with its batch norms' statistics taken anew on the plan's training windows, as a model `to`.
+
+    Norms that were held still keep theirs. A model without norms is written as it is.
+    """
+    checkpoint = load_checkpoint(trained)
+    recipe, network, record = planned.recipe, checkpoint.network, dict(checkpoint.record)
+    hold_still(network, recipe.learn, (), recipe.still_stages)
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        device = create_accelerator(recipe.precision).device
+        batches = Batches(
+            planned.source, statistics.batch_size, recipe.augmentation(planned.grid), network.fill, seed=recipe.seed
+        )
+
+        def images() -> Iterator[Tensor]:
+            for batch in batches.loader(0, statistics.passes, workers=recipe.workers):
+                yield batch.images.to(device)
+
+        reestimate_statistics(network.to(device), images())
+        record["statistics"] = f"of {statistics.passes} batches of {statistics.batch_size} windows"
+    _write(replace(checkpoint, network=network, record=record), to)
+
+
+def fold_model(estimated: Path, to: Path) -> None:
+    """Write a DeconvNet's model with its norms folded into its convolutions as a model `to`: the same scores, faster."""
+    checkpoint = load_checkpoint(estimated)
+    config = replace(checkpoint.config, options={**checkpoint.config.options, "batch_norm": False})
+    _write(replace(checkpoint, network=_without_norms(checkpoint.network, config), config=config), to)
+
+
+def _without_norms(network: Network, config: NetworkConfig) -> Network:
+    """The folded network as `config` builds it: layers stand in the same order, but are not counted alike in a trunk."""
+    folded, plain = fold(network).state_dict(), config.build().eval()
+    ours = plain.state_dict()
+    assert [tensor.shape for tensor in folded.values()] == [tensor.shape for tensor in ours.values()]
+    plain.load_state_dict(dict(zip(ours, folded.values(), strict=True)))
+    return plain
+
+
+def _write(checkpoint: Checkpoint, to: Path) -> None:
+    card = model_card(checkpoint.config, checkpoint.label_spec, checkpoint.record)
+    save_checkpoint(to, replace(checkpoint, card=card))
+
+
+def _refuse(recipes: tuple[Recipe, Recipe], folder: TwoStageFolder) -> None:
+    for number, (recipe, windows, stage) in enumerate(
+        zip(recipes, ("objects", "proposals"), folder.stages, strict=True), start=1
+    ):
+        if recipe.network != NETWORK or recipe.windows != windows:
+            raise InputError(
+                f"stage {number} trains {NETWORK} with windows={windows}, got {recipe.network} with "
+                f"windows={recipe.windows}: choose a recipe of that stage"
+            )
+        if stage.recipe.is_file() and read_recipe(stage.recipe) != recipe:
+            raise InputError(f"{stage.path}: began with another recipe; go on with that one, or choose another folder")
+    if recipes[0].options != recipes[1].options:
+        raise InputError(
+            f"both stages train one network, got the options {recipes[0].options or 'none'} and "
+            f"{recipes[1].options or 'none'}: make them the same"
+        )
