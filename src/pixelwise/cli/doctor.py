@@ -29,7 +29,7 @@ EXTRAS = {
     "sbd": ("the label files of SBD", ("scipy",)),
     "coco": ("the outlines of COCO's objects", ("pycocotools",)),
     "caffe": ("import-weights, for .caffemodel files", ("google.protobuf",)),
-    "proposals": ("propose, recall, windows around objects", ("cv2",)),
+    "proposals": ("propose, recall, windows around proposals", ("cv2",)),
     "report": ("the page of curves", ("matplotlib",)),
     "tensorboard": ("train --tensorboard", ("tensorboard",)),
 }
