@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -228,3 +230,44 @@ def test_overlap_by_hand_and_by_counting_pixels():
     expected = [[(a & b).sum() / (a | b).sum() for b in drawn] for a in drawn]
     np.testing.assert_allclose(intersection_over_union(boxes, boxes), expected)
     assert intersection_over_union(np.zeros((0, 4)), boxes).shape == (0, 9)
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int], Box]:
+    """A size, another one, and a box inside that."""
+    size, wanted = (draw(st.tuples(st.integers(1, 40), st.integers(1, 40))) for _ in range(2))
+    (y0, y1), (x0, x1) = (
+        sorted(draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))) for side in wanted
+    )
+    return size, wanted, Box(y0, x0, y1, x1)
+
+
+@given(parts(), st.integers(0, 2**32 - 1))
+def test_a_part_of_a_resized_picture_can_be_made_alone(
+    drawn: tuple[tuple[int, int], tuple[int, int], Box], seed: int
+) -> None:
+    size, wanted, part = drawn
+    generator = np.random.default_rng(seed)
+    image = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+    for kind, most in ((np.uint8, 1), (np.float32, 0.01)):  # of 255
+        alone, whole = resize_image(image.astype(kind), wanted, part), resize_image(image.astype(kind), wanted)
+        assert alone.dtype == kind
+        assert abs(alone.astype(float) - whole[part.y0 : part.y1, part.x0 : part.x1]).max() <= most
+    labels = generator.integers(0, 5, size, dtype=np.uint8)
+    alone, whole = resize_labels(labels, wanted, part), resize_labels(labels, wanted)
+    assert np.array_equal(alone, whole[part.y0 : part.y1, part.x0 : part.x1])
+
+
+@given(parts())
+def test_a_label_is_that_of_the_pixel_in_which_its_centre_lies(
+    drawn: tuple[tuple[int, int], tuple[int, int], Box],
+) -> None:
+    size, wanted, _ = drawn
+    labels = np.arange(size[0] * size[1]).reshape(size)
+    resized = resize_labels(labels, wanted)
+    for row in range(wanted[0]):
+        for column in range(wanted[1]):
+            y, x = (
+                Fraction(2 * i + 1, 2) * have / want for i, have, want in zip((row, column), size, wanted, strict=True)
+            )
+            assert resized[row, column] == labels[int(y), int(x)]

@@ -17,6 +17,7 @@ from tests.data.pictures import save_mask
 
 from pixelwise.errors import InputError
 from pixelwise.label_maps import (
+    classes_of,
     colourise,
     overlay,
     read_label_map,
@@ -89,6 +90,22 @@ def test_a_colour_that_is_no_class(tmp_path: Path, refuses: Refuses) -> None:
     path = save_mask(tmp_path / "mask.png", [[0, 255, 0], [0, 0, 0]])
     with refuses("mask.png", "#00ff00", "one of 3 colours", "'#00ff00 NAME'"):
         read_label_map(path, COLOURS)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 3, 7, 9, 255])))
+def test_bytes_are_looked_up_as_wider_numbers_are_searched(raw: np.ndarray) -> None:
+    spec = LabelSpec(("a", "b"), raw={0: 1, 3: 0, 7: IGNORE, 255: IGNORE, 40000: 1})
+    answers = []
+    for values in (raw, raw.astype(np.int32)):
+        try:
+            answers.append(classes_of(values, spec, "mask").tolist())
+        except InputError as error:
+            answers.append(str(error))
+    assert answers[0] == answers[1]
+    if 9 not in raw:
+        assert answers[0] == [[spec.raw[value] for value in row] for row in raw.tolist()]
+    else:
+        assert f"the value 9 ({(raw == 9).sum()} pixels)" in answers[0]
 
 
 def test_values_are_called_as_in_classes_txt() -> None:

@@ -144,42 +144,64 @@ class SizeRule:
         return self.offset + self.multiple * ((maximum - self.offset) // self.multiple)
 
 
-def resize_image(image: NDArray, size: Size) -> NDArray:
-    """Bilinear resampling of an image `(H, W, C)`, uint8 or float32, antialiased when it shrinks; keeps the type."""
-    return np.moveaxis(resize_scores(np.moveaxis(image, 2, 0), size), 0, 2)
+def resize_image(image: NDArray, size: Size, part: Box | None = None) -> NDArray:
+    """Bilinear resampling of an image `(H, W, C)`, uint8 or float32, antialiased when it shrinks; keeps the type.
+
+    Of the image at `size` only `part` is made, if one is given: the same pixels but for rounding, sooner.
+    """
+    part = part or Box(0, 0, *size)
+    if image.shape[:2] == size:
+        return image[part.y0 : part.y1, part.x0 : part.x1]
+    if image.dtype == np.uint8 and image.shape[2] == 3:  # Pillow takes three channels of bytes at once, and no others
+        return _resampled(image, size, part)
+    return np.stack([_resampled(image[..., channel], size, part) for channel in range(image.shape[2])], axis=2)
 
 
 def resize_scores(scores: NDArray, size: Size) -> NDArray:
     """The same for planes `(K, H, W)`, uint8 or float32."""
     if scores.shape[1:] == size:
         return scores
-    height, width = size
-    planes = [np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)) for plane in scores]
-    resized = np.stack(planes)
-    assert resized.shape == (len(scores), *size)
+    return np.stack([_resampled(plane, size, Box(0, 0, *size)) for plane in scores])
+
+
+def _resampled(pixels: NDArray, size: Size, part: Box) -> NDArray:
+    height, width = part.size
+    y0, y1 = (side * pixels.shape[0] / size[0] for side in (part.y0, part.y1))
+    x0, x1 = (side * pixels.shape[1] / size[1] for side in (part.x0, part.x1))
+    resized = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box=(x0, y0, x1, y1)))
+    assert resized.shape == (*part.size, *pixels.shape[2:])
     return resized
 
 
-def resize_labels(labels: NDArray, size: Size) -> NDArray:
-    """Nearest-neighbour resampling of a label map `(H, W)`: no value is invented. Centres are aligned, as in `resize_image`."""
-    height, width = size
-    resized = np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
-    assert resized.shape == size
-    return resized
+def resize_labels(labels: NDArray, size: Size, part: Box | None = None) -> NDArray:
+    """Nearest-neighbour resampling of a label map `(H, W)`: no value is invented. Centres are aligned, as in `resize_image`.
+
+    Halfway between two pixels it is the later one. Of the map at `size` only `part` is made, if one is given.
+    """
+    part = part or Box(0, 0, *size)
+    rows, columns = (
+        (2 * np.arange(begin, end) + 1) * have // (2 * want)  # of the pixel's centre, in whole numbers
+        for begin, end, have, want in zip((part.y0, part.x0), (part.y1, part.x1), labels.shape, size, strict=True)
+    )
+    return labels[rows].take(columns, axis=1)
 
 
 def crop(array: NDArray, box: Box, fill: float | tuple[float, ...]) -> NDArray:
     """Cut `box` out of an image `(H, W, C)` or a map `(H, W)`; what lies outside is `fill`: one value, or one a channel.
 
-    In arrays of whole numbers it is rounded.
+    In arrays of whole numbers it is rounded. Where nothing lies outside, the answer shares the array's memory.
     """
-    cut = np.empty((*box.size, *array.shape[2:]), array.dtype)
-    cut[...] = np.rint(fill) if array.dtype.kind in "iu" else fill
+    filling = np.rint(fill) if array.dtype.kind in "iu" else np.asarray(fill)
     try:
         inside = box.within((array.shape[0], array.shape[1]))
     except ValueError:  # no overlap at all: everything is fill
-        return cut
-    cut[inside.y0 - box.y0 : inside.y1 - box.y0, inside.x0 - box.x0 : inside.x1 - box.x0] = array[
-        inside.y0 : inside.y1, inside.x0 : inside.x1
-    ]
+        return np.broadcast_to(filling, (*box.size, *array.shape[2:])).astype(array.dtype)
+    seen = array[inside.y0 : inside.y1, inside.x0 : inside.x1]
+    if inside == box:
+        return seen
+    cut = np.empty((*box.size, *array.shape[2:]), array.dtype)
+    y0, x0, y1, x1 = inside.y0 - box.y0, inside.x0 - box.x0, inside.y1 - box.y0, inside.x1 - box.x0
+    cut[y0:y1, x0:x1] = seen
+    for outside in (cut[:y0], cut[y1:], cut[y0:y1, :x0], cut[y0:y1, x1:]):  # alone: a fill a channel is slow to write
+        outside[...] = filling
     return cut

@@ -22,8 +22,10 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error
 """What Pillow raises for files that are broken or no picture."""
 
 
-def read_raw_labels(path: str | os.PathLike[str]) -> tuple[NDArray[np.int32], Coding]:
+def read_raw_labels(path: str | os.PathLike[str]) -> tuple[NDArray, Coding]:
     """Read a label picture as it is: values `(H, W)`, and whether they are indexes or packed colours.
+
+    Values are uint8 where the picture has one channel of 8 bits or of 1, else int32.
 
     Modes P, L, 1, I;16 and I hold indexes, and so does an RGB picture that is grey everywhere (some tools save three
     equal channels); other RGB and RGBA pictures hold colours. Raises `InputError` for unreadable files and other modes.
@@ -36,7 +38,9 @@ def read_raw_labels(path: str | os.PathLike[str]) -> tuple[NDArray[np.int32], Co
         raise InputError(f"{path}: no such file; add the mask, or remove its image") from error
     except UNREADABLE as error:
         raise InputError(f"{path}: not a readable label picture ({error}); save it again as PNG") from error
-    if mode in ("P", "L", "1") or mode.startswith("I"):
+    if mode in ("P", "L", "1"):
+        return pixels.astype(np.uint8), "index"
+    if mode.startswith("I"):
         return pixels.astype(np.int32), "index"
     if mode in ("LA", "PA"):
         return pixels[..., 0].astype(np.int32), "index"
@@ -63,16 +67,21 @@ def read_label_map(path: str | os.PathLike[str], spec: LabelSpec) -> NDArray[np.
                 f"('#rrggbb name' a line), or save the mask with palette or grey values like the others"
             )
         else:
-            raw, coding = raw * 0x010101, "colour"  # grey values of a colour-coded set
+            raw, coding = raw.astype(np.int32) * 0x010101, "colour"  # grey values of a colour-coded set
     return classes_of(raw, spec, where=str(path))
 
 
 def classes_of(raw: NDArray, spec: LabelSpec, where: str) -> NDArray[np.uint8]:
     """Values as they stand on disk -> class indexes `(H, W)` uint8; `where` names the file in the error."""
-    values = np.fromiter(sorted(spec.raw), np.int64)
-    classes = np.fromiter((spec.raw[int(value)] for value in values), np.uint8)
-    place = np.searchsorted(values, raw).clip(max=len(values) - 1)
-    strange = values[place] != raw
+    if raw.dtype == np.uint8:  # nearly all files; one look at a table is much quicker than a search
+        table = np.array([spec.raw.get(value, -1) for value in range(256)], np.int16)
+        classes = table.take(raw)
+        strange = classes < 0
+    else:
+        values = np.array(sorted(spec.raw))
+        place = np.searchsorted(values, raw).clip(max=len(values) - 1)
+        classes = np.array([spec.raw[value] for value in values.tolist()]).take(place)
+        strange = values.take(place) != raw
     if strange.any():
         found, counts = np.unique(raw[strange], return_counts=True)
         first, expected = value_name(int(found[0]), spec.coding), _value_range(spec)
@@ -80,7 +89,7 @@ def classes_of(raw: NDArray, spec: LabelSpec, where: str) -> NDArray[np.uint8]:
             f"{where}: holds the value {first} ({counts[0]:,} pixels), which is no class; expected {expected}; "
             f"write a line '{first} NAME' or '{first} NAME ignore' into classes.txt"
         )
-    return classes[place]
+    return classes.astype(np.uint8)
 
 
 def value_name(value: int, coding: Coding) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixelwise.data.augment import Augmentation, View, apply_view, draw_view
 from pixelwise.data.sample import Sample
-from pixelwise.geometry import Box, Grid
+from pixelwise.geometry import Box, Grid, crop
 from pixelwise.labels import IGNORE, MAIN
 
 FILL = (7.0, 8.0, 9.0)
@@ -175,6 +175,40 @@ def test_saturation_leaves_grey_as_it_is(size: tuple[int, int], seed: int, satur
     sample = Sample("grey", grey)
     image, _ = apply_view(sample, plain_view(sample, saturation=saturation), FILL)
     assert np.array_equal(image, grey)
+
+
+@given(sizes, settings, seeds)
+def test_a_window_is_a_part_of_the_whole_view(size: tuple[int, int], augmentation: Augmentation, seed: int) -> None:
+    # Only what it shows is resized and recoloured, by the mean of all that the picture shows.
+    sample = coded_sample(size, seed)
+    view = replace(draw_view(size, augmentation, np.random.default_rng(seed)), flipped=False)
+    image, labels = apply_view(sample, view, FILL)
+    whole, everywhere = apply_view(sample, replace(view, box=Box(0, 0, *view.size)), FILL)
+    # The same pixels but for rounding before the colours change, which may stretch it to 1.4 ** 3, and after that.
+    assert abs(image.astype(int) - crop(whole, view.box, FILL)).max() <= 3
+    assert np.array_equal(labels[MAIN], crop(everywhere[MAIN], view.box, IGNORE))
+
+
+@given(sizes, seeds, st.floats(0, 2), st.floats(0, 2), st.floats(0, 2))
+def test_colours_change_in_three_steps(
+    size: tuple[int, int], seed: int, saturation: float, contrast: float, brightness: float
+) -> None:
+    image = np.random.default_rng(seed).uniform(0, 255, (*size, 3))
+    sample = Sample("noise", image.astype(np.float32))
+    changes = {"saturation": saturation, "contrast": contrast, "brightness": brightness}
+    grey = image.mean(2, keepdims=True)
+    image = grey + (image - grey) * saturation
+    image = image.mean() + (image - image.mean()) * contrast
+    expected = (image * brightness).clip(0, 255)
+    np.testing.assert_allclose(apply_view(sample, plain_view(sample, **changes), FILL)[0], expected, atol=1e-3)
+
+
+def test_a_window_that_misses_the_image_is_fill() -> None:
+    sample = coded_sample((10, 12), 0)
+    image, labels = apply_view(sample, plain_view(sample, box=Box(10, -9, 15, -2), brightness=0.5), FILL)
+    assert image.shape == (5, 7, 3)
+    assert (image == FILL).all()
+    assert (labels[MAIN] == IGNORE).all()
 
 
 def test_colours_change_and_labels_do_not() -> None:

@@ -35,8 +35,12 @@ def same(first: Batch, second: Batch) -> bool:
     )
 
 
-def test_a_batch_is_what_networks_take() -> None:
-    batch = batches()[0]
+def test_a_batch_travels_as_bytes_and_becomes_what_networks_take() -> None:
+    made = batches()[0]
+    assert (made.images.dtype, made.labels[MAIN].dtype) == (torch.uint8, torch.uint8)
+    batch = made.to(torch.device("cpu"))
+    assert torch.equal(batch.images, made.images.float())
+    assert torch.equal(batch.labels[MAIN], made.labels[MAIN].long())
     assert (batch.images.shape, batch.images.dtype) == ((4, 3, 32, 32), torch.float32)
     assert (batch.labels[MAIN].shape, batch.labels[MAIN].dtype) == ((4, 32, 32), torch.int64)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)

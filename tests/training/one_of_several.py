@@ -34,7 +34,8 @@ def worked_out() -> dict[str, torch.Tensor]:
         network = still_network(3)
         trainee = accelerator.prepare(Trainee(network, objective))
         batches = Batches(PARTLY, BATCH_SIZE, Augmentation(crop=48), (0.0,) * 3, seed=4, part=part, parts=parts)
-        means, weight = learn(accelerator, trainee, objective, [batches[0], batches[1]])
+        group = [batches[number].to(accelerator.device) for number in (0, 1)]
+        means, weight = learn(accelerator, trainee, objective, group)
         results[f"{name}: weight"], results[f"{name}: loss"] = torch.tensor(weight), torch.tensor(means["pixels"])
         for parameter, tensor in network.named_parameters():
             if tensor.grad is not None:

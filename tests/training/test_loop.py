@@ -65,7 +65,7 @@ def gradients(
 ) -> tuple[dict[str, torch.Tensor], dict[str, float], float]:
     accelerator = create_accelerator("no")
     trainee = Trainee(still_network(3), objective)
-    parts, weight = learn(accelerator, trainee, objective, list(group))
+    parts, weight = learn(accelerator, trainee, objective, [batch.to(accelerator.device) for batch in group])
     return {name: p.grad for name, p in trainee.named_parameters() if p.grad is not None}, parts, weight
 
 

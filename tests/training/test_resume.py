@@ -155,6 +155,20 @@ def test_kills_at_random_moments_change_nothing(uninterrupted: dict[str, object]
     print(f"{KILLS} kills, {while_writing} while a state was written, over {number + 1} runs")
 
 
+def test_a_kill_before_anything_was_saved_begins_again(uninterrupted: dict[str, object], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with started(*begun(run, workers=0)) as process:
+        assert until((run / "recipe.yaml").is_file, process, every=0.001)  # the last that is written before the first step
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+    assert newest(run) == 0
+    assert not (run / "model").exists()
+    assert begun(run, workers=0)[0] == "--resume"
+    assert finished(*begun(run, workers=0)) == f"{run / 'model'}\n"
+    assert traces(run) == uninterrupted
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_leaves(uninterrupted: dict[str, object], number: signal.Signals, tmp_path: Path) -> None:
     run = tmp_path / "run"

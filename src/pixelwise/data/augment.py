@@ -102,13 +102,21 @@ def _draw_cells(window: Size, settings: Augmentation, generator: np.random.Gener
 
 
 def apply_view(sample: Sample, view: View, fill: tuple[float, ...]) -> tuple[NDArray, dict[str, NDArray[np.uint8]]]:
-    """The view of a sample: image `(h, w, C)` of the sample's type, and label maps `(h, w)`.
+    """The view of a sample: image `(h, w, C)` of the sample's type, and label maps `(h, w)`; to be read, not written to.
 
     Outside the image, pixels are `fill` (raw values, the network's own) and labels are ignore.
     """
-    image = _recolour(resize_image(sample.image, view.size), view)
-    image = crop(image, view.box, fill)
-    labels = {head: crop(resize_labels(labels, view.size), view.box, IGNORE) for head, labels in sample.labels.items()}
+    try:
+        shown = view.box.within(view.size)
+    except ValueError:  # the window misses the image
+        shown = Box(0, 0, 1, 1)
+    place = Box(view.box.y0 - shown.y0, view.box.x0 - shown.x0, view.box.y1 - shown.y0, view.box.x1 - shown.x0)
+    # What the window does not show is neither resized nor recoloured.
+    image = _recolour(resize_image(sample.image, view.size, shown), sample.image, view)
+    image = crop(image, place, fill)
+    labels = {
+        head: crop(resize_labels(labels, view.size, shown), place, IGNORE) for head, labels in sample.labels.items()
+    }
     if view.flipped:
         image, labels = image[:, ::-1], {head: map_[:, ::-1] for head, map_ in labels.items()}
     if view.kept is not None:
@@ -116,13 +124,19 @@ def apply_view(sample: Sample, view: View, fill: tuple[float, ...]) -> tuple[NDA
     return image, labels
 
 
-def _recolour(image: NDArray, view: View) -> NDArray:
+def _recolour(image: NDArray, whole: NDArray, view: View) -> NDArray:
+    """Saturation, contrast and brightness, one after the other, of a part of the picture `whole`.
+
+    With s, c and b for them, grey the mean of a pixel's channels and mean that of `whole`, which s leaves as it is:
+    b (mean + c (grey + s (image - grey) - mean)), and so the image and the grey have one factor each.
+    """
     if view.brightness == view.contrast == view.saturation == 1:
         return image
+    both = view.brightness * view.contrast
     changed = image.astype(np.float32)
-    grey = changed.mean(axis=2, keepdims=True)
-    changed = grey + (changed - grey) * view.saturation
-    mean = changed.mean()
-    changed = (mean + (changed - mean) * view.contrast) * view.brightness
-    changed = changed.clip(0, 255)
-    return changed.round().astype(np.uint8) if image.dtype == np.uint8 else changed
+    channels = changed.shape[2]
+    grey = sum(changed[..., channel] for channel in range(channels)) / channels  # NumPy's mean is slow along short axes
+    changed *= both * view.saturation
+    changed += (both * (1 - view.saturation) * grey + (view.brightness - both) * float(whole.mean()))[..., None]
+    changed.clip(0, 255, out=changed)
+    return np.rint(changed, out=changed).astype(np.uint8) if image.dtype == np.uint8 else changed

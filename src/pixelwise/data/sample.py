@@ -98,7 +98,8 @@ def as_rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
         raise InputError(f"{where}: a picture of mode {upright.mode} has no 8-bit colours; save it as 8-bit RGB")
     if upright.mode in ("P", "PA", "LA"):
         upright = upright.convert("RGBA")  # the way that Pillow asks for where some colours are transparent
-    return np.array(upright.convert("RGB"))  # a copy: arrays that share Pillow's memory cannot be written to
+    # A copy: arrays that share Pillow's memory cannot be written to.
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def _size(array: NDArray) -> str:

@@ -110,7 +110,7 @@ def best_classes(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     labels = np.zeros((height, width), np.uint8)
     rows = max(1, CACHED // width)
     for begin in range(0, height, rows):
-        part, best = scores[:, begin : begin + rows], labels[begin : begin + rows]
+        part, best = np.ascontiguousarray(scores[:, begin : begin + rows]), labels[begin : begin + rows]
         highest = part[0].copy()
         for place in range(1, len(part)):
             better = (part[place] > highest).view(np.uint8)

@@ -44,10 +44,10 @@ class Loss:
 
     def count(self, labels: Tensor) -> Tensor:
         """The weight of the places of `labels` `(N, h, w)` that the sum runs over, a scalar."""
-        labelled = labels[labels != IGNORE]
+        labelled = labels != IGNORE
         if self.class_weights is not None:
-            return self.class_weights.to(labels.device)[labelled].sum()
-        return labelled.new_tensor(self._kept(labelled.numel()))
+            return (self.class_weights.to(labels.device)[labels.where(labelled, 0)] * labelled).sum()
+        return labelled.sum() if self.hardest is None else labels.new_tensor(self._kept(int(labelled.sum())))
 
     def sum(self, scores: Tensor, labels: Tensor) -> Tensor:
         """The sum for `scores` `(N, K, h, w)` and `labels` `(N, h, w)`; 0 where every place is ignored."""
@@ -55,8 +55,14 @@ class Loss:
         if self.link == "sigmoid":
             losses = _sigmoid_cross_entropy(scores.float(), labels, weights)
         else:
+            reduction = "sum" if self.hardest is None else "none"  # the loss of each place takes twice the time
             losses = functional.cross_entropy(
-                scores.float(), labels, weights, ignore_index=IGNORE, reduction="none", label_smoothing=self.smoothing
+                scores.float(),
+                labels,
+                weights,
+                ignore_index=IGNORE,
+                reduction=reduction,
+                label_smoothing=self.smoothing,
             )
         if self.hardest is not None:
             labelled = labels != IGNORE

@@ -129,7 +129,7 @@ def estimate(planned: Plan, trained: Path, to: Path, statistics: Statistics) -> 
 
         def images() -> Iterator[Tensor]:
             for batch in batches.loader(0, statistics.passes, workers=recipe.workers):
-                yield batch.images.to(device)
+                yield batch.to(device).images
 
         reestimate_statistics(network.to(device), images())
         record["statistics"] = f"of {statistics.passes} batches of {statistics.batch_size} windows"
