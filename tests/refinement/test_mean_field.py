@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.refinement.brute_force import Exact, brute_force, scene
 
+from pixelwise.refinement import permutohedral
 from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.energies import Bilateral, Gaussian, compatibility
 from pixelwise.refinement.lattice_field import is_lattice_field, refine
@@ -105,10 +106,15 @@ def test_the_fast_one_is_the_same_in_every_normalisation(normalisation, threads)
     np.testing.assert_allclose(*both_ways(scores, terms, 4), atol=1e-5)
 
 
+@pytest.mark.parametrize("vertices", [8, 2**15])
+@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_the_fast_one_is_the_same_for_every_compatibility(weight):
+def test_the_fast_one_is_the_same_for_every_compatibility(weight, threads, vertices, monkeypatch):
+    """Whether threads share out the vertices of each lattice, as they do where it has many, or the lattices."""
+    monkeypatch.setattr(permutohedral, "WORTH_A_THREAD", vertices)
     image, scores = scene(33, 41, 3)
-    terms = lattice_terms(image, scores, "symmetric", (WEIGHTS[weight], 2 * WEIGHTS[weight]))
+    terms = lattice_terms(image, scores, "symmetric", (WEIGHTS[weight], 2 * WEIGHTS[weight]), threads)
+    assert [len(term.operator.pieces) for term in terms] == [threads if vertices == 8 else 1] * 2
     np.testing.assert_allclose(*both_ways(scores, terms, 4), atol=1e-5)
 
 

@@ -43,11 +43,24 @@ def parts(count: int, threads: int, step: int = 1) -> list[Part]:
     return [(begin, end) for begin, end in pairwise(edges) if begin < end]
 
 
+def alone(task: Callable[[Part], Any], pieces: list[Part]) -> list[Any]:
+    """A crew of the caller's own thread."""
+    return [task(piece) for piece in pieces]
+
+
 @contextmanager
 def crew(threads: int) -> Iterator[Crew]:
-    """Threads for the length of a block. They are Python's own: numba's do not outlive a fork, and bear no second caller."""
+    """Threads for the length of a block. They are Python's own: numba's do not outlive a fork, and bear no second caller.
+
+    The caller's own thread is one of them and does the first part: it need not be woken, and seldom waits for the others.
+    """
     if threads == 1:
-        yield lambda task, pieces: [task(piece) for piece in pieces]
+        yield alone
         return
-    with ThreadPoolExecutor(threads) as pool:
-        yield lambda task, pieces: list(pool.map(task, pieces))
+    with ThreadPoolExecutor(threads - 1) as pool:
+
+        def run(task: Callable[[Part], Any], pieces: list[Part]) -> list[Any]:
+            others = pool.map(task, pieces[1:])
+            return [*alone(task, pieces[:1]), *others]
+
+        yield run

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.refinement.compiled import Crew, Part, compiled, crew, parts
+from pixelwise.refinement.compiled import Crew, Part, alone, compiled, crew, parts
 from pixelwise.refinement.lanes import (
     add_times,
     blocks,
@@ -83,6 +83,7 @@ class _LatticeField:
         self.channels, pixels = scores.shape
         self.lattices = [term.operator for term in terms if isinstance(term.operator, Lattice)]
         self.compatibilities = [term.compatibility for term in terms]
+        self.are_potts = [np.array_equal(one, one[0, 0] * np.eye(self.channels)) for one in self.compatibilities]
         self.threads, places = self.lattices[0].threads, self.lattices[0].places
         vertices = self.lattices[-1].nowhere + self.lattices[-1].size + 1
         # Each band has sums of its own; where vertices are as many as pixels, fewer bands keep memory within bounds.
@@ -118,10 +119,20 @@ class _LatticeField:
 
     def blur(self, run: Crew) -> None:
         """Sums into messages, weighed by the compatibilities."""
-        for lattice, matrix in zip(self.lattices, self.compatibilities, strict=True):
+        if any(len(lattice.pieces) > 1 for lattice in self.lattices):
+            self._blur_some((0, len(self.lattices)), run)
+            return
+
+        def share(some: Part) -> None:
+            self._blur_some(some, alone)
+
+        run(share, parts(len(self.lattices), self.threads))  # so that nobody waits for others at every axis
+
+    def _blur_some(self, some: Part, run: Crew) -> None:
+        for number in range(*some):
+            lattice, matrix = self.lattices[number], self.compatibilities[number]
             own = slice(lattice.nowhere, lattice.nowhere + lattice.size + 1)
-            blurred = self.blurred[own]
-            is_potts = np.array_equal(matrix, matrix[0, 0] * np.eye(self.channels, dtype=np.float32))
+            blurred, is_potts = self.blurred[own], self.are_potts[number]
             factor = lattice.alpha * float(matrix[0, 0]) if is_potts else lattice.alpha
             lattice.blur([sums[own] for sums in self.sums], blurred, factor, run)
             if not is_potts:

@@ -16,6 +16,9 @@ from pixelwise.refinement.compiled import Crew, Part, compiled, crew, default_th
 from pixelwise.refinement.lanes import add, add_times, blocks, load, rows, store, times
 from pixelwise.refinement.simplices import Places, embed, neighbours_of
 
+WORTH_A_THREAD = 2**15
+"""Vertices that are blurred along an axis in the time it takes to wake a thread and wait for it, a few times over."""
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -82,6 +85,11 @@ class Lattice:
         return self.places.weights[:, self.corner : self.last_corner]
 
     @property
+    def pieces(self) -> list[Part]:
+        """Vertices, from nowhere on, as they are shared out among threads where there are enough of them."""
+        return parts(self.size + 1, max(1, min(self.threads, self.size // WORTH_A_THREAD)))
+
+    @property
     def alpha(self) -> float:
         """What a filtered value is multiplied by at the end."""
         dimensions = len(self.neighbours) - 1
@@ -114,14 +122,16 @@ class Lattice:
         self, sums: list[NDArray], blurred: NDArray, factor: float, run: Crew, *, transposed: bool = False
     ) -> None:
         """Sums of each thread, blocks `(M + 1, B)`, into `blurred`, times a factor; what is left in `sums` means nothing."""
-        pieces = parts(self.size + 1, self.threads)
+        pieces = self.pieces
         axes = list(reversed(self.neighbours) if transposed else self.neighbours)
-        values, spare = sums[0], blurred
-        for more in sums[1:]:
-            run(lambda piece: _add(values, more, values, *piece), pieces)  # noqa: B023 # done before the next
-        if len(axes) % 2 == 0:  # each axis moves the values to the other array, and they shall end in `blurred`
-            run(lambda piece: _copy(values, blurred, *piece), pieces)
-            values, spare = spare, values
+        # Each axis moves the values to the other array, and they shall end in `blurred`.
+        values, spare = (blurred, sums[0]) if len(axes) % 2 == 0 else (sums[0], blurred)
+        for more in sums[1:-1]:
+            run(lambda piece: _add(sums[0], more, sums[0], *piece), pieces)  # noqa: B023 # done before the next
+        if len(sums) > 1:
+            run(lambda piece: _add(sums[0], sums[-1], values, *piece), pieces)
+        elif values is blurred:
+            run(lambda piece: _copy(sums[0], blurred, *piece), pieces)
         for number, axis in enumerate(axes):
             last = np.float32(factor if number == len(axes) - 1 else 1)
             run(lambda piece: _blur_axis(values, axis, last, spare, *piece), pieces)  # noqa: B023
