@@ -43,7 +43,8 @@ def _load_network(folder: Path, device: str | None) -> Model:
     checkpoint = load_checkpoint(folder)
     if terms := checkpoint.record.get("recipe", {}).get("terms"):
         _log.warning("%s: %s", folder.name, terms)
-    return Model(WholeImage(checkpoint.network, device), checkpoint.label_spec, checkpoint.record, checkpoint)
+    predictor = WholeImage(checkpoint.network, device, link=checkpoint.link)
+    return Model(predictor, checkpoint.label_spec, checkpoint.record, checkpoint)
 
 
 def find_model(reference: str | os.PathLike[str]) -> Path:

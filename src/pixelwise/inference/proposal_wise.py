@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import InputError, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores, square_around
-from pixelwise.inference.predictors import WholeImage
+from pixelwise.inference.predictors import WholeImage, as_logits
 from pixelwise.labels import MAIN
 from pixelwise.proposals.boxes import Proposer
 
@@ -90,7 +90,7 @@ class ProposalWise:
         self.progress = progress
 
     def __call__(self, image: NDArray) -> NDArray[np.float32]:
-        """The merged scores `(K, H, W)` of an image `(H, W, 3)`; those of the whole image where there is no window."""
+        """The logits `(K, H, W)` of an image `(H, W, 3)`, of the merged scores; those of the whole image without a window."""
         windows = self.windows(image)
         if not windows:
             return self.network(image)
@@ -108,7 +108,7 @@ class ProposalWise:
                 self.progress(begin + len(part), len(windows))
         if self.merge == "mean":
             merged /= np.maximum(covering, 1)
-        return merged
+        return as_logits(merged, self.network.link)
 
     def windows(self, image: NDArray) -> tuple[Box, ...]:
         """The squares in which an image `(H, W, 3)` is scored, best first; where there is none, a line is logged."""
