@@ -99,15 +99,12 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
     try:
         label_spec = LabelSpec.from_json(config["labels"])
         network_config = NetworkConfig(config["network"]["name"], len(label_spec), config["network"]["options"])
-        link = config.get("link", "softmax")  # models that were stored without it have none other
         record = config["record"]
         network = network_config.build()
     except KeyError as error:
         raise InputError(f"{folder / CONFIG}: not a model's config, it lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise InputError(f"{folder / CONFIG}: no model can be built from it ({error})") from error
-    if link not in get_args(Link):
-        raise InputError(f"{folder / CONFIG}: unknown link '{link}'; expected one of {', '.join(get_args(Link))}")
     try:
         state = _whole(load_file(folder / WEIGHTS))
     except Exception as error:  # safetensors raises its own kinds for damage
@@ -121,7 +118,7 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()}, strict=True)
     card = folder / CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    return Checkpoint(network.eval(), network_config, label_spec, record, text, link)
+    return Checkpoint(network.eval(), network_config, label_spec, record, text, config["link"])
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -131,6 +128,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as a model's config ({error})") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{path}: expected a model of format {FORMAT}; it was written by another version or program")
+    link = config.setdefault("link", "softmax")  # models that were stored without it have none other
+    if link not in get_args(Link):
+        raise InputError(f"{path}: unknown link '{link}'; expected one of {', '.join(get_args(Link))}")
     return config
 
 
