@@ -29,6 +29,8 @@ def test_the_table_has_every_published_system():
     }
     assert told == {name: (one.title, one.networks, one.crf, one.source) for name, one in PUBLISHED.items()}
 
+    assert f" {len(PUBLISHED)} systems of the papers" in (ROOT / "README.md").read_text(encoding="utf-8")
+
 
 def test_every_key_of_a_system_is_told():
     rows = re.findall(r"^\| `(\w+)` \| (?:a model|`of`)", GUIDE, re.MULTILINE)

@@ -13,6 +13,7 @@ from pixelwise.weights.checkpoint import NetworkConfig
 
 GDN = {"network": "gdn_fcn32s_vgg16", "options": {"width": 0.05, "side": 65}}
 LABELS = {**GDN, "options": {**GDN["options"], "label_loss": True}}  # type: ignore[dict-item]
+WITHOUT_MATRICES = {**LABELS["options"], "global_interpolation": False}  # type: ignore[dict-item]
 FOV = {"network": "deeplab_largefov_vgg16", "options": {"width": 0.05}}
 MSC = {"network": "deeplab_msc_largefov_vgg16", "options": {"width": 0.05}}
 BASE = {"network": "deeplab_vgg16", "options": {"width": 0.05}}
@@ -32,6 +33,7 @@ def asked(settings: dict) -> Grid:
         ({**LABELS, "crop": 65}, ("would learn nothing", "set the key label_loss")),
         ({**LABELS, "label_loss": 1, "crop": 33}, ("65 x 65 pixels", "crop=33", "set crop=65")),
         ({**LABELS, "label_loss": 1, "crop": None}, ("65 x 65 pixels", "crop=null")),
+        ({**LABELS, "label_loss": 1, "crop": 33, "options": WITHOUT_MATRICES}, ("65 x 65 pixels", "set crop=65")),
         ({**GDN, "crop": 66}, ("crop=66", "up to 65")),
         ({**GDN, "crop": 65, "objective": "cells"}, ("objective=cells", "the matrices", "objective=pixels")),
         ({**FOV, "crop": 64, "objective": "cells"}, ("crop=64", "8k + 1", "choose 57 or 65")),
@@ -57,6 +59,7 @@ def test_what_a_network_cannot_do(settings: dict, parts: tuple[str, ...], refuse
     ("settings", "grid"),
     [
         ({**LABELS, "label_loss": 1, "crop": 65}, Grid(32, -21 + 21 + 0)),
+        ({**LABELS, "label_loss": 1, "crop": 65, "options": WITHOUT_MATRICES}, Grid(32, 0)),
         ({**FOV, "crop": 321, "objective": "cells"}, Grid(8, 0)),
         ({**FOV, "crop": 320}, Grid(8, 0)),
         ({**FOV, "crop": None, "objective": "cells"}, Grid(8, 0)),
