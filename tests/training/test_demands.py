@@ -13,6 +13,7 @@ from pixelwise.weights.checkpoint import NetworkConfig
 
 GDN = {"network": "gdn_fcn32s_vgg16", "options": {"width": 0.05, "side": 65}}
 LABELS = {**GDN, "options": {**GDN["options"], "label_loss": True}}  # type: ignore[dict-item]
+HEADS = {"network": "fcn32s_vgg16", "options": {"width": 0.05, "heads": {"geometric": ["sky", "ground"]}}}
 WITHOUT_MATRICES = {**LABELS["options"], "global_interpolation": False}  # type: ignore[dict-item]
 FOV = {"network": "deeplab_largefov_vgg16", "options": {"width": 0.05}}
 MSC = {"network": "deeplab_msc_largefov_vgg16", "options": {"width": 0.05}}
@@ -42,6 +43,9 @@ def asked(settings: dict) -> Grid:
         ({**MSC, "crop": 64}, ("crop=64", "8k + 1")),
         ({**MSC, "crop": None}, ("crop=null", "8k + 1", "set crop")),
         ({**MSC, "crop": 321, "objective": "scales"}, ("crop=321", "not 160 at scale 0.5")),
+        ({**HEADS, "objective": "cells"}, ("objective=cells", "the head main alone", "geometric too")),
+        ({**HEADS, "class_weights": "median_frequency"}, ("class_weights=median_frequency", "class_weights=none")),
+        ({**HEADS, "windows": "objects", "window_side": 600}, ("windows=objects", "leave out the option heads")),
         ({**FOV, "learn": "added"}, ("learn=added", "adds nothing", "deeplab_msc_largefov_vgg16")),
         ({"network": "deconvnet_vgg16", "options": {"width": 0.05}, "crop": 225}, ("crop=225", "32k from 224")),
         ({"options": {"unpooling": "switches"}}, ("'fcn8s_lite0' has no such option: 'unpooling'",)),

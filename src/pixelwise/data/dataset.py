@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.sample import Sample, read_image
-from pixelwise.errors import InputError
+from pixelwise.errors import InputError, unknown_name
 from pixelwise.label_maps import read_label_map, read_raw_labels
 from pixelwise.labels import MAIN, LabelSpec
 
@@ -114,6 +114,13 @@ class FileDataSet:
             files = [entry.image, *(path for path in maps if path is not None)]
             digest.update(repr((entry.name, [state_of(path) for path in files])).encode())
         return digest.hexdigest()
+
+    def of_head(self, head: str) -> FileDataSet:
+        """The same samples with another head's label maps in place of main's; `InputError` for a head that is none."""
+        if head not in self.head_specs:
+            raise unknown_name("head", head, (MAIN, *self.head_specs))
+        entries = tuple(Entry(entry.name, entry.image, entry.heads[head]) for entry in self.entries)
+        return FileDataSet(entries, self.head_specs[head], self.notes)
 
     def subset(self, names: Sequence[str]) -> FileDataSet:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""

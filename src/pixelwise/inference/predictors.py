@@ -9,6 +9,7 @@ from torch import nn
 
 from pixelwise.errors import InputError, first_line, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores
+from pixelwise.labels import MAIN
 from pixelwise.models.folding import fold
 from pixelwise.models.network import Link, Network
 
@@ -19,6 +20,7 @@ class WholeImage:
     """A network as a predictor: shrinks what is too large, pads to a size the network takes, and undoes both.
 
     link       what the network learned its scores to mean; see `as_logits`
+    head       which of the network's heads gives the scores
     precision  what convolutions and products of matrices are computed in: "float32" or "bfloat16"; scores are float32
     side       in pixels, to which both sides are padded at least, below and on the right, with what is nothing to the
                network; None: only as far as it must be
@@ -34,11 +36,14 @@ class WholeImage:
         device: torch.device | str | None = None,
         *,
         link: Link = "softmax",
+        head: str = MAIN,
         precision: str = "float32",
         side: int | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
+        if head not in network.heads:
+            raise unknown_name("head", head, network.heads)
         largest = network.sizes.maximum
         if side is not None and (side < 1 or (largest is not None and side > largest)):
             up_to = "or more" if largest is None else f"to {largest}"
@@ -46,6 +51,7 @@ class WholeImage:
         self.device = _device(device)
         self.network = network.to(self.device).eval()
         self.link: Link = link
+        self.head = head
         self.precision = precision
         self.side = side
 
@@ -64,14 +70,15 @@ class WholeImage:
         kind = PRECISIONS[self.precision]
         tensor = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.autocast(self.device.type, kind, enabled=kind != torch.float32):
-            return self.network(tensor).float().cpu().numpy()
+            size = tensor.shape[-2], tensor.shape[-1]
+            return self.network.upsample(self.network.outputs(tensor), size)[self.head].float().cpu().numpy()
 
     def faster(self, precision: str = "float32") -> WholeImage:
         """The same with a network of its own, made for speed: norms folded, weights channels-last and in `precision`.
 
         Scores differ by rounding. Worth its memory where many images are scored.
         """
-        copy = WholeImage(fold(self.network), self.device, link=self.link, precision=precision, side=self.side)
+        copy = self._like(fold(self.network), precision, self.side)
         copy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         for layer in copy.network.modules():
             # Only what autocast would cast at each pass; it leaves all else in float32.
@@ -81,7 +88,10 @@ class WholeImage:
 
     def padded_to(self, side: int) -> WholeImage:
         """The same on the same network, with images padded to `side` x `side` pixels at least."""
-        return WholeImage(self.network, self.device, link=self.link, precision=self.precision, side=side)
+        return self._like(self.network, self.precision, side)
+
+    def _like(self, network: Network, precision: str, side: int | None) -> WholeImage:
+        return WholeImage(network, self.device, link=self.link, head=self.head, precision=precision, side=side)
 
 
 def as_logits(scores: NDArray[np.float32], link: Link) -> NDArray[np.float32]:

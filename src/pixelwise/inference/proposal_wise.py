@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pixelwise.errors import InputError, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores, square_around
 from pixelwise.inference.predictors import WholeImage, as_logits
-from pixelwise.labels import MAIN
 from pixelwise.proposals.boxes import Proposer
 
 BOXES = 50  # Source: DeconvNet, section 6.1
@@ -96,7 +95,7 @@ class ProposalWise:
             return self.network(image)
         real = image.astype(np.float32)  # so that neither resized pixels nor the fill are rounded
         size = image.shape[0], image.shape[1]
-        merged = np.zeros((self.network.network.heads[MAIN], *size), np.float32)
+        merged = np.zeros((self.network.network.heads[self.network.head], *size), np.float32)
         covering = np.zeros(size, np.float32)
         for begin in range(0, len(windows), self.batch):
             part = windows[begin : begin + self.batch]

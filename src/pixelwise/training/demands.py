@@ -33,6 +33,7 @@ def meet_demands(recipe: Recipe, config: NetworkConfig) -> Grid:
     with torch.no_grad():
         outputs = network.outputs(torch.empty(1, len(network.fill), side, side, device="meta"))
     _refuse_label_loss(recipe, network, outputs)
+    _refuse_heads(recipe, network)
     grid = outputs.grids[MAIN]
     if recipe.objective != "pixels":
         _refuse_cells(recipe, network, grid)
@@ -76,6 +77,18 @@ def _refuse_label_loss(recipe: Recipe, network: Network, outputs: Outputs) -> No
             f"label_loss={recipe.label_loss:g}: the label head looks at images of {labelled.side} x {labelled.side} pixels, "
             f"got crop={'null' if recipe.crop is None else recipe.crop}: set crop={labelled.side}"
         )
+
+
+def _refuse_heads(recipe: Recipe, network: Network) -> None:
+    others = [head for head in network.heads if head != MAIN]
+    if not others:
+        return
+    for key, only in (("objective", "pixels"), ("class_weights", "none"), ("windows", "none")):
+        if (value := getattr(recipe, key)) != only:
+            raise InputError(
+                f"{key}={value}: knows the head {MAIN} alone, and {recipe.network} has {', '.join(others)} too: "
+                f"choose {key}={only}, or leave out the option heads"
+            )
 
 
 def _refuse_cells(recipe: Recipe, network: Network, grid: Grid) -> None:
