@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import InputError, import_extra
 from pixelwise.label_maps import classes_of
-from pixelwise.labels import LabelSpec
+from pixelwise.labels import IGNORE, LabelSpec
 
-CLASS_MAPS = ("GTcls.Segmentation", "S")
-"""The variables in which data sets keep their classes: SBD's, and SIFT Flow's."""
+CLASS_MAPS = ("GTcls.Segmentation", "S", "segmentation")
+"""The variables in which data sets keep their classes: SBD's, SIFT Flow's and NYUDv2's."""
 
 
 def read_matlab_labels(path: str | os.PathLike[str], spec: LabelSpec) -> NDArray[np.uint8]:
@@ -21,6 +21,11 @@ def read_matlab_labels(path: str | os.PathLike[str], spec: LabelSpec) -> NDArray
     Raises `InputError` if the file is broken or holds a value that is no class of `spec`, or scipy is not installed.
     """
     return classes_of(read_matlab_map(path, CLASS_MAPS), spec, where=str(path))
+
+
+def counted_from_1(names: tuple[str, ...], unlabelled: tuple[int, ...] = (0,)) -> LabelSpec:
+    """Classes whose values begin with 1, as MATLAB counts; the values `unlabelled` are ignored."""
+    return LabelSpec(names, raw=dict.fromkeys(unlabelled, IGNORE) | {i + 1: i for i in range(len(names))})
 
 
 def read_matlab_map(path: str | os.PathLike[str], variables: tuple[str, ...]) -> NDArray[np.int32]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
 from pixelwise.data.listing import ALL, ids_of, picture_files, read_list, refuse_missing
+from pixelwise.data.matlab import counted_from_1
 from pixelwise.errors import InputError
-from pixelwise.labels import IGNORE, LabelSpec
 
 SIFTFLOW_CLASSES = (
     "awning", "balcony", "bird", "boat", "bridge", "building", "bus", "car", "cow", "crosswalk", "desert", "door", "fence",
@@ -54,8 +54,8 @@ def read_siftflow(root: str | os.PathLike[str], split: str | None) -> FileDataSe
         Entry(item, images[item], semantic[item], heads={GEOMETRIC: geometric[item]} if geometric else {})
         for item in ids
     )
-    geometry = {GEOMETRIC: _from_1(GEOMETRY, unlabelled=(-1, 0))} if geometric else {}
-    return FileDataSet(entries, _from_1(SIFTFLOW_CLASSES, unlabelled=(0,)), head_specs=geometry)
+    geometry = {GEOMETRIC: counted_from_1(GEOMETRY, unlabelled=(-1, 0))} if geometric else {}
+    return FileDataSet(entries, counted_from_1(SIFTFLOW_CLASSES), head_specs=geometry)
 
 
 def siftflow_splits(root: Path) -> tuple[str, ...]:
@@ -70,10 +70,6 @@ def recognise_siftflow(root: Path) -> str | None:
     lists = _lists(root)
     sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items())
     return f"SIFT Flow's layout: Images, SemanticLabels and the lists {sizes}" if lists else None
-
-
-def _from_1(names: tuple[str, ...], unlabelled: tuple[int, ...]) -> LabelSpec:
-    return LabelSpec(names, raw=dict.fromkeys(unlabelled, IGNORE) | {i + 1: i for i in range(len(names))})
 
 
 def _lists(root: Path) -> dict[str, tuple[str, ...]]:
