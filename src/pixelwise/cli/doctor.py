@@ -11,6 +11,8 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import typer
+
 from pixelwise.cli.options import JsonOption
 from pixelwise.errors import InputError, first_line
 from pixelwise.version import __version__
@@ -29,7 +31,7 @@ EXTRAS = {
     "sbd": ("the label files of SBD", ("scipy",)),
     "coco": ("the outlines of COCO's objects", ("pycocotools",)),
     "caffe": ("import-weights, for .caffemodel files", ("google.protobuf",)),
-    "proposals": ("propose, recall, windows around objects", ("cv2",)),
+    "proposals": ("propose, recall, windows around proposals", ("cv2",)),
     "report": ("the page of curves", ("matplotlib",)),
     "tensorboard": ("train --tensorboard", ("tensorboard",)),
 }
@@ -47,11 +49,20 @@ class Finding:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Look at the installation: versions, GPU, extras, and the clashes that are known to break imports."""
+    """Look at the installation: versions, GPU, extras, and the clashes that are known to break imports.
+
+    The exit code is 2 where something is broken, 0 otherwise; what is absent is not broken.
+    """
     findings = [*_machine(), *_extras(), *_gpu(), *_opencv(), *_torchvision()]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
-        return
+    else:
+        _print(findings)
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(2)
+
+
+def _print(findings: list[Finding]) -> None:
     marks = {"ok": "ok    ", "absent": "absent", "broken": "BROKEN"}
     for finding in findings:
         print(f"{marks[finding.state]}  {finding.subject:14} {finding.detail}")

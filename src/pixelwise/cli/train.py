@@ -111,9 +111,7 @@ def train(
     opened = lambda name: open_announced(data, name, layout, sbd)  # noqa: E731
     planned = plan(chosen, opened, splits, init_from=started, resumed=resume is not None and folder.has_states())
     with folder.taken() if first else nullcontext(), _tidied(folder, fresh=resume is None and first):
-        planned = _windowed(planned, folder, hed)
-        if minutes is not None:
-            planned = _fitted(planned, minutes)
+        planned = _fitted(_windowed(planned, folder, hed), minutes)
         _run(planned, folder, resume=resume is not None, tensorboard=tensorboard)
 
 
@@ -154,9 +152,11 @@ def _windowed(planned: Plan, folder: RunFolder, hed: Path | None) -> Plan:
     return found
 
 
-def _fitted(planned: Plan, minutes: float) -> Plan:
+def _fitted(planned: Plan, minutes: float | None) -> Plan:
     from pixelwise.training.timing import fitted, steps_in
 
+    if minutes is None:
+        return planned
     steps = steps_in(planned, minutes)
     print(f"{minutes:g} minutes are {steps:,} steps here", file=sys.stderr)
     return replace(planned, recipe=fitted(planned.recipe, steps))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.sample import Sample
-from pixelwise.errors import InputError, import_extra
+from pixelwise.errors import InputError
 from pixelwise.labels import IGNORE, MAIN, LabelSpec
 
 BACKGROUND = "background"
@@ -47,12 +47,15 @@ def objects_of(sample: Sample, spec: LabelSpec, smallest_piece: int = SMALLEST_P
     labels = sample.labels[MAIN]
     background = background_of(spec)
     counted = (labels != IGNORE) & (labels != (IGNORE if background is None else background))
-    if sample.instances is None:
-        return _pieces(np.where(counted, labels, IGNORE), smallest_piece)
-    return _instances(np.where(counted, sample.instances, 0), labels, len(spec))
+    if sample.instances is not None:
+        return _objects(np.where(counted, sample.instances, 0), labels, len(spec))
+    pieces = connected_pieces(np.where(counted, labels, IGNORE))
+    large = np.bincount(pieces.ravel()) >= smallest_piece
+    return _objects(np.where(counted & large[pieces], pieces + 1, 0), labels, len(spec))
 
 
-def _instances(instances: NDArray[np.int32], labels: NDArray[np.uint8], classes: int) -> Objects:
+def _objects(instances: NDArray[np.int32], labels: NDArray[np.uint8], classes: int) -> Objects:
+    """The box of every number but 0 in `instances` `(H, W)`, and the class that most of its pixels have."""
     rows, columns = np.nonzero(instances)
     numbers, member = np.unique(instances[rows, columns], return_inverse=True)
     votes = np.bincount(member * classes + labels[rows, columns], minlength=len(numbers) * classes)
@@ -62,13 +65,28 @@ def _instances(instances: NDArray[np.int32], labels: NDArray[np.uint8], classes:
     return Objects(boxes, votes.reshape(-1, classes).argmax(1).astype(np.int64))
 
 
-def _pieces(labels: NDArray[np.uint8], smallest: int) -> Objects:
-    cv2 = import_extra("cv2", extra="proposals")
-    boxes, classes = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
-    for label in np.unique(labels[labels != IGNORE]):
-        _, _, found, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8), connectivity=8)
-        x0, y0, wide, high, area = found[1:].astype(np.int64).T  # the first is what has another label
-        tight = np.stack([y0, x0, y0 + high, x0 + wide], axis=1)[area >= smallest]
-        boxes.append(tight)
-        classes.append(np.full(len(tight), label, np.int64))
-    return Objects(np.concatenate(boxes), np.concatenate(classes))
+def connected_pieces(labels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Number the connected pieces of equal label in `(H, W)`, from 0 on; neighbours are all eight.
+
+    Pieces are made of runs: stretches of equal label in a row. Runs that touch take the lowest number among them, until
+    nothing changes.
+    """
+    width = labels.shape[1]
+    begins = np.ones(labels.shape, bool)
+    begins[:, 1:] = labels[:, 1:] != labels[:, :-1]
+    run = begins.ravel().cumsum().reshape(labels.shape) - 1
+    touching = []
+    for shift in (-1, 0, 1):
+        above = np.s_[:-1, max(0, shift) : width + min(0, shift)]
+        below = np.s_[1:, max(0, -shift) : width + min(0, -shift)]
+        same = (labels[above] == labels[below]) & (begins[above] | begins[below])  # once for each pair of runs
+        touching.append(np.stack([run[above][same], run[below][same]]))
+    one, other = np.concatenate(touching, axis=1)
+    lowest = np.arange(run.max() + 1)
+    while (lowest[one] != lowest[other]).any():
+        least = np.minimum(lowest[one], lowest[other])
+        for ends in (lowest[one], lowest[other]):  # the roots of both sides learn of the lower one
+            np.minimum.at(lowest, ends, least)
+        while (lowest != lowest[lowest]).any():
+            lowest = lowest[lowest]
+    return np.unique(lowest, return_inverse=True)[1].astype(np.int32)[run]

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise.data.objects import connected_pieces
 from pixelwise.labels import IGNORE
 
 SIDES = (16, 32, 64, 128, 256)
@@ -44,33 +45,6 @@ def count_sizes(
     columns = (taken, taken & (2 * hits >= areas), taken * areas, taken * hits)
     counts = [np.bincount(place, weights=column, minlength=(len(SIDES) + 1) * classes) for column in columns]
     return np.stack(counts).reshape(4, -1, classes).swapaxes(0, 1).astype(np.int64)
-
-
-def connected_pieces(labels: Labels) -> NDArray[np.int32]:
-    """Number the connected pieces of equal label in `(H, W)`, from 0 on; neighbours are all eight.
-
-    Pieces are made of runs: stretches of equal label in a row. Runs that touch take the lowest number among them, until
-    nothing changes.
-    """
-    width = labels.shape[1]
-    begins = np.ones(labels.shape, bool)
-    begins[:, 1:] = labels[:, 1:] != labels[:, :-1]
-    run = begins.ravel().cumsum().reshape(labels.shape) - 1
-    touching = []
-    for shift in (-1, 0, 1):
-        above = np.s_[:-1, max(0, shift) : width + min(0, shift)]
-        below = np.s_[1:, max(0, -shift) : width + min(0, -shift)]
-        same = (labels[above] == labels[below]) & (begins[above] | begins[below])  # once for each pair of runs
-        touching.append(np.stack([run[above][same], run[below][same]]))
-    one, other = np.concatenate(touching, axis=1)
-    lowest = np.arange(run.max() + 1)
-    while (lowest[one] != lowest[other]).any():
-        least = np.minimum(lowest[one], lowest[other])
-        for ends in (lowest[one], lowest[other]):  # the roots of both sides learn of the lower one
-            np.minimum.at(lowest, ends, least)
-        while (lowest != lowest[lowest]).any():
-            lowest = lowest[lowest]
-    return np.unique(lowest, return_inverse=True)[1].astype(np.int32)[run]
 
 
 @dataclass(frozen=True)
