@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, placed
 
 from pixelwise.cli.sources import open_source
+from pixelwise.inference.published import PUBLISHED, published
+from pixelwise.inference.systems import read_system
 from pixelwise.labels import LabelSpec
+from pixelwise.refinement.presets import PRESETS
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
 
 CAT = Path(__file__).parents[2] / "examples" / "photographs" / "cat.jpg"
@@ -46,3 +51,48 @@ def test_a_system_is_known_by_what_it_is_made_of_and_by_the_weights_of_its_model
         next(checkpoint.network.parameters()).add_(1)
     save_checkpoint(tmp_path / "model", checkpoint)
     assert known_by(once) != before
+
+
+def test_the_published_systems_are_listed(pixelwise: Command) -> None:
+    listed = json.loads(pixelwise("system", "--json").out)
+    assert listed["edeconvnet_crf"]["networks"] == ["deconvnet_vgg16", "fcn8s_vgg16"]
+    assert list(listed) == list(PUBLISHED)
+    lines = pixelwise("system").out.splitlines()
+    assert [line.split()[0] for line in lines] == list(PUBLISHED)
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_published_system_is_made_of_models_wherever_they_lie(
+    tmp_path: Path, model: Path, pixelwise: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, tmp_path / "runs" / "mine" / "model")
+    (tmp_path / "named").mkdir()
+    shutil.copytree(model, tmp_path / "named" / "ours")
+    monkeypatch.setenv("PIXELWISE_MODELS", str(tmp_path / "named"))
+    monkeypatch.chdir(tmp_path)
+    PRESETS["deeplab_v1_coco"].save(tmp_path / "tuned.yaml")
+    made = pixelwise("system", "gdn_ens_crf", "runs/mine", "ours", "--crf", "tuned.yaml", "--out", "a/b", "--json")
+    assert json.loads(made.out) == {"system": "a/b"}
+    assert read_system("a/b") == published("gdn_ens_crf", ["../../runs/mine", "ours"], "../../tuned.yaml")
+    monkeypatch.chdir(tmp_path / "named")
+    assert pixelwise("predict", "../a/b", CAT, "--out", tmp_path / "answers").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("gdn_crv", "MODEL", "--out", "OUT"), ("unknown published system 'gdn_crv'", "did you mean 'gdn_crf'")),
+        (("gdn", "MODEL"), ("add --out FOLDER",)),
+        (("gdn", "--out", "OUT"), ("gdn is made of gdn_largefov_vgg16", "got 0")),
+        (("gdn", "no/such", "--out", "OUT"), ("no/such: no such model directory",)),
+        (("gdn", "MODEL", "--crf", "deeplab_v1", "--out", "OUT"), ("gdn has no CRF",)),
+        (("gdn_crf", "MODEL", "--crf", "deeplab_v9", "--out", "OUT"), ("unknown CRF preset 'deeplab_v9'",)),
+        (("gdn", "MODEL", "--out", "MODEL"), ("holds other files; choose another --out",)),
+    ],
+)
+def test_what_makes_no_system_is_one_line_and_writes_nothing(
+    words: tuple[str, ...], parts: tuple[str, ...], tmp_path: Path, model: Path, pixelwise: Command
+) -> None:
+    answer = pixelwise("system", *(placed(word, {"MODEL": str(model), "OUT": str(tmp_path / "out")}) for word in words))
+    assert all(part in answer.complaint for part in parts), answer.complaint
+    assert not list(tmp_path.iterdir())

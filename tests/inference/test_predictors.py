@@ -10,7 +10,7 @@ from tests.conftest import Refuses
 from torch import Tensor, nn
 
 from pixelwise.geometry import Grid, Size, SizeRule
-from pixelwise.inference.predictors import WholeImage
+from pixelwise.inference.predictors import WholeImage, as_logits
 from pixelwise.labels import MAIN
 from pixelwise.models.network import Features, Network, Normalise, Outputs
 from pixelwise.models.published import create_model
@@ -133,6 +133,76 @@ def test_the_picture_is_left_alone() -> None:
     image.setflags(write=False)
     mirror(SizeRule(minimum=64))(image)
     assert np.array_equal(image, picture((20, 30)))
+
+
+def test_padding_to_a_side_is_below_and_on_the_right_and_undone() -> None:
+    shown: list[Tensor] = []
+    predictor = mirror(SizeRule(multiple=8, offset=1))
+    predictor.network.backbone.register_forward_hook(lambda _, given, __: shown.append(given[0]))
+    for size, expected in {(20, 30): (41, 41), (41, 9): (41, 41), (45, 12): (49, 41)}.items():
+        assert np.array_equal(predictor.padded_to(35)(picture(size)), seen(picture(size)))
+        assert tuple(shown[-1].shape[-2:]) == expected
+        assert not shown[-1][..., size[0] :, :].any()
+        assert not shown[-1][..., size[1] :].any()
+
+
+def test_largefovs_padded_path_is_the_direct_path_on_an_image_of_513_pixels() -> None:
+    torch.manual_seed(0)
+    network = create_model("deeplab_largefov_vgg16", 4, width=1 / 32)
+    nn.init.normal_(network.last_layers[0].weight)  # type: ignore[arg-type]
+    image = picture((375, 500))
+    whole = np.empty((513, 513, 3), np.float32)
+    whole[:] = network.fill
+    whole[:375, :500] = image
+    plain = WholeImage(network, "cpu")
+    padded = plain.padded_to(513)
+    direct = plain(whole)
+    np.testing.assert_array_equal(padded(image), direct[:, :375, :500])
+    np.testing.assert_array_equal(padded(whole), direct)
+    assert not np.allclose(padded(image), plain(image), atol=0.1 * direct.std())  # what lies around is seen
+    with torch.inference_mode():  # as published: 65 cells, enlarged corner to corner by 8
+        cells = network.outputs(torch.from_numpy(whole).permute(2, 0, 1)[None]).scores[MAIN]
+        assert tuple(cells.shape[-2:]) == (65, 65)
+        enlarged = nn.functional.interpolate(cells, (513, 513), mode="bilinear", align_corners=True)[0].numpy()
+    np.testing.assert_allclose(direct, enlarged, rtol=0, atol=1e-4 * direct.std())
+
+
+def test_a_side_that_cannot_be_padded_to_is_refused(refuses: Refuses) -> None:
+    with refuses("expected a side of 1 pixel to 128, got 513"):
+        mirror(SizeRule(maximum=128)).padded_to(513)
+    with refuses("padded: expected a side of 1 pixel or more, got 0"):
+        mirror(SizeRule()).padded_to(0)
+
+
+def test_scores_of_each_class_for_itself_become_its_probability_over_their_sum() -> None:
+    scores = np.array([[[0.0, -1.0, 9.0]], [[1.0, -4.0, 7.0]], [[-2.0, -3.0, 8.0]]], np.float32)
+    there = 1 / (1 + np.exp(-scores.astype(np.float64)))
+    np.testing.assert_allclose(softmax(as_logits(scores, "sigmoid")), there / there.sum(0), rtol=1e-5)
+    assert not np.allclose(softmax(scores), there / there.sum(0), atol=0.01)
+    assert as_logits(scores, "softmax") is scores
+
+
+def test_large_scores_keep_their_order_and_stay_finite() -> None:
+    scores = np.array([30.0, -200.0, 40.0, -1e4, 0.0], np.float32)[:, None, None]
+    logits = as_logits(scores, "sigmoid")
+    assert np.isfinite(logits).all()
+    assert logits.dtype == np.float32
+    assert np.array_equal(np.argsort(logits[:, 0, 0]), np.argsort(scores[:, 0, 0]))
+
+
+def test_a_predictor_of_sigmoids_gives_logits_whatever_is_made_of_it() -> None:
+    image = picture((45, 38))
+    network = mirror(SizeRule()).network
+    expected = as_logits(WholeImage(network, "cpu")(image), "sigmoid")
+    predictor = WholeImage(network, "cpu", link="sigmoid")
+    for same in (predictor, predictor.padded_to(64)):
+        np.testing.assert_array_equal(same(image), expected)
+    assert predictor.faster().link == "sigmoid"
+
+
+def softmax(logits: NDArray) -> NDArray:
+    powers = np.exp(logits - logits.max(0))
+    return powers / powers.sum(0)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", ""])

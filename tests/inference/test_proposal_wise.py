@@ -13,7 +13,7 @@ from tests.conftest import Refuses
 from torch import Tensor
 
 from pixelwise.geometry import Box, Size, crop, resize_image, resize_scores
-from pixelwise.inference.predictors import WholeImage
+from pixelwise.inference.predictors import WholeImage, as_logits
 from pixelwise.inference.proposal_wise import ProposalWise
 from pixelwise.models.folding import reestimate_statistics
 from pixelwise.models.published import create_model
@@ -103,6 +103,16 @@ def by_loops(predictor: ProposalWise, image: NDArray[np.uint8], merge: str) -> N
         one = {"max": max(0.0, *values), "sum": sum(values), "mean": sum(values) / len(values)}
         answer[place] = one[merge]
     return answer
+
+
+def test_scores_of_sigmoids_are_merged_as_the_network_gives_them(small: WholeImage) -> None:
+    sigmoids = WholeImage(small.network, "cpu", link="sigmoid")
+    plain, linked = (
+        ProposalWise(network, Fixed(*BOXES), minimum_side=8, side=SIDE)(picture((60, 70)))
+        for network in (small, sigmoids)
+    )
+    assert plain.max() > 0.1
+    np.testing.assert_array_equal(linked, as_logits(plain, "sigmoid"))
 
 
 @pytest.mark.parametrize("merge", ["max", "sum", "mean"])

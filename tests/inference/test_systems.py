@@ -143,7 +143,7 @@ def softmax(scores: NDArray) -> NDArray:
         ("tower: ../first", ("tower: Extra inputs are not permitted",)),
         (
             "{ensemble: {of: [../first]}, whole_image: ../first}",
-            ("exactly one of whole_image, multi_scale, proposal_wise, ensemble", "ensemble and whole_image"),
+            ("exactly one of whole_image, padded, multi_scale, proposal_wise", "ensemble and whole_image"),
         ),
         ("{}", ("exactly one of", "got nothing")),
         ("[1, 2]", ("system.yaml: ", "got [1, 2]")),
@@ -162,6 +162,9 @@ def softmax(scores: NDArray) -> NDArray:
         ("proposal_wise: {of: ../first, boxes: 0}", ("expected boxes of 1 or more, got 0",)),
         ("proposal_wise: {of: ../first, precision: int4}", ("unknown precision 'int4'",)),
         ("proposal_wise: {of: ../scaled}", ("needs a model that is one network", "../scaled is a system")),
+        ("padded: {of: ../scaled, side: 513}", ("padded needs a model that is one network", "../scaled is a system")),
+        ("padded: {of: ../first, side: 0}", ("padded: expected a side of 1 pixel or more, got 0",)),
+        ("padded: {of: ../first}", ("padded.side: Field required",)),
         ("multi_scale: {of: ../wrong}", ("wrong/system.yaml: the system is a part of itself",)),
     ],
 )  # fmt: skip

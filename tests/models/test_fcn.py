@@ -314,3 +314,38 @@ def test_weights_of_another_layer_do_not_become_a_convolution(refuses: Refuses) 
     assert convolutionalised(torch.arange(8.0).view(1, 8), 2, 2)[0, 1, 0].tolist() == [4, 5]
     with refuses("(O, 25088)", "got (5, 25087)"):
         convolutionalised(torch.zeros(5, 25087), 512, 7)
+
+
+# Several heads.
+
+HEADS = {"geometric": ["sky", "horizontal", "vertical"]}
+
+
+@pytest.mark.parametrize("name", ["fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "fcn8s_atonce_vgg16", "fcn8s_lite0"])
+@torch.inference_mode()
+def test_each_head_is_the_network_that_it_would_be_alone(name: str) -> None:
+    both = narrow(name, heads=HEADS)
+    assert both.heads == {MAIN: CLASSES, "geometric": 3}
+    images = pictures(2, (50, 70))
+    scores = both.upsample(both.outputs(images), (50, 70))
+    state = both.state_dict()
+    for head, classes, path in ((MAIN, CLASSES, "decoder."), ("geometric", 3, "decoder.others.geometric.")):
+        alone = narrow(name, classes)
+        own = ("backbone.", "decoder.head.", path)
+        alone.load_state_dict(
+            {
+                key.replace(path, "decoder."): tensor
+                for key, tensor in state.items()
+                if key.startswith(own) and (head != MAIN or ".others." not in key)
+            }
+        )
+        assert torch.equal(scores[head], alone(images))
+        assert scores[head].std() > 0
+    assert torch.equal(both(images), scores[MAIN])
+    assert len(both.last_layers) == 2 * len(narrow(name).last_layers)
+
+
+def test_heads_that_are_none_are_refused(refuses: Refuses) -> None:
+    for heads in ({"main": ["a"]}, {"geometric": []}, {"geometric": "sky"}, {"two words": ["a"]}):
+        with refuses("heads are names other than 'main'", next(iter(heads))):
+            create_model("fcn32s_vgg16", 3, heads=heads)

@@ -262,6 +262,24 @@ def test_the_label_head_answers_for_images_of_the_full_side() -> None:
     assert small("gdn_fcn32s_vgg16").outputs(pictures(1, (SIDE, SIDE))).image_logits is None
 
 
+@pytest.mark.parametrize("name", ["gdn_fcn32s_vgg16", "gdn_largefov_vgg16", "gdn_lite0"])
+def test_without_the_matrices_it_is_the_network_inside_with_a_label_head(name: str) -> None:
+    ours = small(name, label_loss=True, label_hidden=160, global_interpolation=False)
+    base = narrow(BASES[name])
+    base.backbone.load_state_dict(ours.backbone.state_dict())
+    base.decoder.load_state_dict(ours.decoder.coarse.state_dict())
+    for size in [(SIDE, SIDE), (60, SIDE), (SIDE + 41, 90)]:  # it takes what the network inside takes
+        images = pictures(1, size)
+        expected = base(images)
+        assert expected.std() > 0
+        assert torch.equal(ours(images), expected)
+        logits = ours.outputs(images).image_logits
+        assert (logits is not None) == (size == (SIDE, SIDE))
+    added = {path.split(".")[1] for path, _ in ours.named_parameters()} - {"coarse", "features"}
+    assert "label_head" in added
+    assert not {"rows", "columns"} & added
+
+
 def test_the_label_head_as_a_plain_second_writing() -> None:
     head = image_classifier(3, 2, 4).double()
     state = {name: tensor.numpy() for name, tensor in head.state_dict().items()}
@@ -292,5 +310,7 @@ def test_what_cannot_be_built_is_refused(refuses: Refuses) -> None:
         create_model("gdn_lite0", 1, label_loss=True)
     with refuses("sides of 1 pixels or more", "got side=0"):
         create_model("gdn_lite0", 3, side=0)
+    with refuses("without global_interpolation nothing is added", "set label_loss"):
+        create_model("gdn_lite0", 3, global_interpolation=False)
     with refuses("no such option", "'sides'"):
         create_model("gdn_lite0", 3, sides=100)

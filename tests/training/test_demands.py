@@ -13,6 +13,8 @@ from pixelwise.weights.checkpoint import NetworkConfig
 
 GDN = {"network": "gdn_fcn32s_vgg16", "options": {"width": 0.05, "side": 65}}
 LABELS = {**GDN, "options": {**GDN["options"], "label_loss": True}}  # type: ignore[dict-item]
+HEADS = {"network": "fcn32s_vgg16", "options": {"width": 0.05, "heads": {"geometric": ["sky", "ground"]}}}
+WITHOUT_MATRICES = {**LABELS["options"], "global_interpolation": False}  # type: ignore[dict-item]
 FOV = {"network": "deeplab_largefov_vgg16", "options": {"width": 0.05}}
 MSC = {"network": "deeplab_msc_largefov_vgg16", "options": {"width": 0.05}}
 BASE = {"network": "deeplab_vgg16", "options": {"width": 0.05}}
@@ -32,6 +34,7 @@ def asked(settings: dict) -> Grid:
         ({**LABELS, "crop": 65}, ("would learn nothing", "set the key label_loss")),
         ({**LABELS, "label_loss": 1, "crop": 33}, ("65 x 65 pixels", "crop=33", "set crop=65")),
         ({**LABELS, "label_loss": 1, "crop": None}, ("65 x 65 pixels", "crop=null")),
+        ({**LABELS, "label_loss": 1, "crop": 33, "options": WITHOUT_MATRICES}, ("65 x 65 pixels", "set crop=65")),
         ({**GDN, "crop": 66}, ("crop=66", "up to 65")),
         ({**GDN, "crop": 65, "objective": "cells"}, ("objective=cells", "the matrices", "objective=pixels")),
         ({**FOV, "crop": 64, "objective": "cells"}, ("crop=64", "8k + 1", "choose 57 or 65")),
@@ -40,6 +43,9 @@ def asked(settings: dict) -> Grid:
         ({**MSC, "crop": 64}, ("crop=64", "8k + 1")),
         ({**MSC, "crop": None}, ("crop=null", "8k + 1", "set crop")),
         ({**MSC, "crop": 321, "objective": "scales"}, ("crop=321", "not 160 at scale 0.5")),
+        ({**HEADS, "objective": "cells"}, ("objective=cells", "the head main alone", "geometric too")),
+        ({**HEADS, "class_weights": "median_frequency"}, ("class_weights=median_frequency", "class_weights=none")),
+        ({**HEADS, "windows": "objects", "window_side": 600}, ("windows=objects", "leave out the option heads")),
         ({**FOV, "learn": "added"}, ("learn=added", "adds nothing", "deeplab_msc_largefov_vgg16")),
         ({"network": "deconvnet_vgg16", "options": {"width": 0.05}, "crop": 225}, ("crop=225", "32k from 224")),
         ({"options": {"unpooling": "switches"}}, ("'fcn8s_lite0' has no such option: 'unpooling'",)),
@@ -57,6 +63,7 @@ def test_what_a_network_cannot_do(settings: dict, parts: tuple[str, ...], refuse
     ("settings", "grid"),
     [
         ({**LABELS, "label_loss": 1, "crop": 65}, Grid(32, -21 + 21 + 0)),
+        ({**LABELS, "label_loss": 1, "crop": 65, "options": WITHOUT_MATRICES}, Grid(32, 0)),
         ({**FOV, "crop": 321, "objective": "cells"}, Grid(8, 0)),
         ({**FOV, "crop": 320}, Grid(8, 0)),
         ({**FOV, "crop": None, "objective": "cells"}, Grid(8, 0)),

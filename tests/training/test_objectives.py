@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -95,12 +96,18 @@ def test_the_sum_equals_a_loop_over_the_labelled_pixels(kind: str) -> None:
 class Given(nn.Module):
     """A network that answers with the scores it was given."""
 
+    heads: ClassVar = {MAIN: CLASSES}
+
     def __init__(self, scores: torch.Tensor) -> None:
         super().__init__()
         self.scores = nn.Parameter(scores)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.scores
+    def outputs(self, images: torch.Tensor) -> Outputs:
+        return Outputs({MAIN: self.scores}, {MAIN: Grid()})
+
+    def upsample(self, outputs: Outputs, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        assert self.scores.shape[-2:] == size
+        return dict(outputs.scores)
 
 
 @given(
@@ -372,3 +379,33 @@ def test_coarse_sums_are_in_32_bits_under_16_bit_arithmetic(kind: Callable[[Grid
     assert all(part.dtype == torch.float32 and part.isfinite() for part in parts.values())
     torch.stack(list(parts.values())).sum().backward()
     assert network.backbone.features[0].weight.grad.any()
+
+
+def test_the_losses_of_several_heads_are_summed() -> None:
+    torch.manual_seed(0)
+    network = create_model("fcn32s_vgg16", CLASSES, width=1 / 16, heads={"geometric": ["sky", "ground"]}).eval()
+    for layer in network.last_layers:
+        torch.nn.init.normal_(layer.weight)
+    batch = random_batch(ignored=0.2)
+    geometry = torch.from_numpy(np.random.default_rng(1).integers(0, 2, (2, 20, 30)))
+    geometry[:, :7] = IGNORE
+    batch = Batch(batch.images, {**batch.labels, "geometric": geometry}, batch.names)
+    objective = PixelObjective()
+    parts = objective(network, batch)
+    full = network.upsample(network.outputs(batch.images), (20, 30))
+    assert {name: part.item() for name, part in parts.items()} == {
+        "pixels": pytest.approx(summed(full[MAIN], batch.labels[MAIN]), rel=1e-5),
+        "pixels_geometric": pytest.approx(summed(full["geometric"], geometry), rel=1e-5),
+    }
+    assert objective.count(batch) == (batch.labels[MAIN] != IGNORE).sum()
+    sum(parts.values()).backward()
+    assert all(layer.weight.grad.any() for layer in network.last_layers)
+
+
+def summed(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    """The cross-entropy of the labelled pixels, one at a time."""
+    total = 0.0
+    logs = scores.detach().double().log_softmax(1).numpy()
+    for image, row, column in np.argwhere(labels.numpy() != IGNORE):
+        total -= logs[image, labels[image, row, column], row, column]
+    return total

@@ -152,6 +152,12 @@ def _batch():
     return Batch(torch.zeros(1, 3, 1, 6), {"main": torch.tensor([[[0, 1, 2, 255, 3, 4]]])}, ("a",))
 
 
+def test_a_head_without_label_maps_is_refused(refuses: Refuses) -> None:
+    options = {"width": 0.05, "heads": {"geometric": ["sky", "ground"]}}
+    with refuses("the head 'geometric' is to learn sky, ground", "no such label map", "change the option heads"):
+        planned(narrow(options=options))
+
+
 def test_a_plan_is_a_value() -> None:
     chosen = planned(narrow())
     assert replace(chosen, recipe=narrow(steps=9)).recipe.steps == 9

@@ -204,6 +204,23 @@ class FourChannels:
         return FourChannels(self.shapes.with_classes(names))
 
 
+@dataclass(frozen=True)
+class WithGeometry(FourChannels):
+    """Generated shapes with the upper half of each image as sky."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.shapes[index]
+        geometry = np.ones(sample.size, np.uint8)
+        geometry[: sample.size[0] // 2] = 0
+        return Sample(sample.name, sample.image, {**sample.labels, "geometric": geometry})
+
+    def subset(self, names: tuple[str, ...]) -> DataSet:
+        return WithGeometry(self.shapes.subset(names))
+
+    def with_classes(self, names: tuple[str, ...]) -> DataSet:
+        return WithGeometry(self.shapes.with_classes(names))
+
+
 def short(name: str) -> Recipe:
     """The recipe on a narrow network and small windows, from random weights."""
     recipe = read_recipe(name)
@@ -225,6 +242,7 @@ def short(name: str) -> Recipe:
 def test_every_recipe_takes_two_steps(name: str, tmp_path: Path) -> None:
     recipe = short(name)
     data = FourChannels(SHAPES) if recipe.options.get("channels") == 4 else SHAPES
+    data = WithGeometry(SHAPES) if "heads" in recipe.options else data
     at: Plan = planned(recipe, data)
     if recipe.learn == "added":  # a trained network's scores are not 0, and matrices on zeros would learn nothing
         for layer in at.network.last_layers:
@@ -233,8 +251,9 @@ def test_every_recipe_takes_two_steps(name: str, tmp_path: Path) -> None:
     told = trained(recipe, tmp_path, data=data, at=at, score=lambda network, data: 0.5)
     assert [progress.step for progress in told] == [1, 2]
     assert all(progress.loss > 0 for progress in told)
-    parts = {"cells": ["cells"], "pixels": ["pixels", "labels"] if recipe.label_loss else ["pixels"]}
-    assert recipe.objective == "scales" or list(told[0].parts) == parts[recipe.objective]
+    parts = {"cells": ["cells"], "pixels": ["pixels", "labels"] if recipe.label_loss else ["pixels"], "scales": []}
+    expected = parts[recipe.objective] + [f"pixels_{head}" for head in recipe.options.get("heads", ())]
+    assert recipe.objective == "scales" or list(told[0].parts) == expected
     assert recipe.objective != "scales" or len(told[0].parts) == 4
     learner = build_learner(at, torch.device("cpu"))
     learns = {id(p) for group in learner.optimiser.param_groups for p in group["params"]}

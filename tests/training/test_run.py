@@ -153,6 +153,18 @@ def test_a_run_leaves_a_model_that_loads_and_says_how_it_was_made(tmp_path: Path
     assert run.items() <= model.record.items()
 
 
+def test_a_network_that_learned_each_class_for_itself_predicts_so(tmp_path: Path) -> None:
+    trained(narrow(steps=4, link="sigmoid"), tmp_path)
+    model = pixelwise.load(tmp_path, device="cpu")
+    image = SHAPES[0].image
+    with torch.inference_mode():
+        own = model.checkpoint.network(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0].sigmoid().numpy()
+    assert own.std() > 0
+    result = model.predict(image)
+    np.testing.assert_allclose(result.probabilities(), own / own.sum(0), atol=1e-5)
+    assert np.array_equal(result.labels, own.argmax(0))
+
+
 def test_held_out_images_are_scored_and_not_trained_on(tmp_path: Path) -> None:
     recipe = small(steps=6, hold_out=0.3, validate_every=2)
     scores = iter((0.25, 0.5, 0.125))

@@ -53,6 +53,20 @@ def test_a_loaded_model_scores_bit_for_bit_as_the_saved_one(tmp_path: Path, name
     assert not loaded.network.training
 
 
+def test_what_the_scores_mean_travels_with_the_model(tmp_path: Path, refuses: Refuses) -> None:
+    for link in ("softmax", "sigmoid"):
+        save_checkpoint(tmp_path / link, replace(random_checkpoint(0, "fcn8s_lite0"), link=link))
+        assert load_checkpoint(tmp_path / link).link == link
+    path = tmp_path / "sigmoid" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {"link": "probit"}), encoding="utf-8")
+    with refuses(str(path), "unknown link 'probit'", "softmax, sigmoid"):
+        load_checkpoint(tmp_path / "sigmoid")
+    del config["link"]  # as models were stored before there was one
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert load_checkpoint(tmp_path / "sigmoid").link == "softmax"
+
+
 def test_weights_laid_out_channels_last_are_saved_alike(tmp_path: Path) -> None:
     saved = random_checkpoint(0, "fcn8s_lite0")
     expected = scores_of(saved)

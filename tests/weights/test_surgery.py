@@ -210,3 +210,22 @@ def test_nothing_else_is_a_coarser_fcn(theirs: str, ours: str, refuses: Refuses)
     checkpoint = Checkpoint(stage(theirs), replace(config, name=theirs), SPEC)
     with refuses(f"there: is a {theirs}", f"but a {ours}"):
         take_over(stage(ours), config, SPEC, checkpoint, where="there")
+
+
+def test_other_heads_are_taken_over_as_they_are() -> None:
+    heads = {"geometric": ["sky", "ground", "wall"]}  # as many classes as main's
+    config = NetworkConfig("fcn32s_vgg16", 3, {"width": 0.05, "heads": heads})
+    torch.manual_seed(1)
+    theirs = config.build().eval()
+    for layer in theirs.last_layers:
+        nn.init.normal_(layer.weight)  # type: ignore[arg-type]
+    finer = replace(config, name="fcn16s_vgg16")
+    torch.manual_seed(2)
+    ours = finer.build().eval()
+    spec = LabelSpec(("dog", "background", "cat"))
+    take_over(ours, finer, spec, Checkpoint(theirs, config, SPEC), where="there")
+    there, here = (dict(one.named_parameters()) for one in (theirs, ours))
+    other, main = "decoder.others.geometric.score.weight", "decoder.score.weight"
+    assert torch.equal(here[other], there[other])
+    assert torch.equal(here[main], there[main][[2, 0, 1]])
+    assert not here["decoder.others.geometric.skip_scores.0.weight"].any()

@@ -33,6 +33,7 @@ from pixelwise.cli.sources import Source, open_source, refuse_no_source
 from pixelwise.errors import InputError
 
 if TYPE_CHECKING:
+    from pixelwise.data.dataset import DataSet
     from pixelwise.evaluation.evaluate import Matched
     from pixelwise.evaluation.evaluation import Evaluation
 
@@ -47,6 +48,9 @@ KeepOption = Annotated[
 ]
 PredictionsOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Also write the predictions here, to be evaluated later themselves.")
+]
+HeadOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Another head than main, of a network that has several.")
 ]
 
 
@@ -66,6 +70,7 @@ def evaluate(
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
     crf: CrfOption = None,
+    head: HeadOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,15 +87,14 @@ def evaluate(
     for option, folder in (("--keep", keep), ("--predictions", predictions)):
         if folder is not None:
             refuse_unwritable(folder, option)
-    opened = open_announced(data, split, announce_layout(data, layout), sbd)
+    opened = _of_head(open_announced(data, split, announce_layout(data, layout), sbd), head)
     processes = Processes()
-    source = open_source(model, device or processes.device, crf)
+    source = open_source(model, device or processes.device, crf, head)
     matched = match_classes(opened, source.label_spec.names, fewer=fewer_classes)
     chosen = chosen_classes(matched, classes, foreground)
     facts = {
         "model": model,
-        **({"weights": source.weights} if source.weights else {}),
-        **({"crf": source.crf} if source.crf else {}),
+        **{key: value for key, value in (("weights", source.weights), ("crf", source.crf), ("head", head)) if value},
         "data": data,
         "split": split,
         "ignored classes": list(_said("ignored, unknown to the model", matched.ignored)),
@@ -110,6 +114,17 @@ def evaluate(
         print(f"report: {write_report(report, [judged], source.label_spec, look)}", file=sys.stderr)
     said = f"\nrefined by a dense CRF: {crf}" if crf else ""
     print(json.dumps(record(judged, chosen)) if as_json else table(judged, chosen) + said)
+
+
+def _of_head(data: DataSet, head: str | None) -> DataSet:
+    """The samples with the label maps of a head."""
+    from pixelwise.data.dataset import FileDataSet
+
+    if head is None:
+        return data
+    if not isinstance(data, FileDataSet):
+        raise InputError(f"--head {head}: the samples of this data set have one label map each: leave it out")
+    return data.of_head(head)
 
 
 def _said(what: str, names: Sequence[str]) -> Sequence[str]:

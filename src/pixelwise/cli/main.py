@@ -26,6 +26,7 @@ from pixelwise.cli import (
     recall,
     refine,
     submit,
+    system,
     train,
     tune_crf,
 )
@@ -116,6 +117,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
     "submit": submit.submit,
+    "system": system.system,
     "propose": propose.propose,
     "recall": recall.recall,
     "refine": refine.refine,

@@ -29,7 +29,8 @@ DataArgument = Annotated[
     ),
 ]
 LayoutOption = Annotated[
-    str, typer.Option(help="voc, camvid, person_part, cityscapes, coco, folder or shapes; auto finds out.")
+    str,
+    typer.Option(help="voc, camvid, person_part, cityscapes, coco, siftflow, nyud, folder or shapes; auto finds out."),
 ]
 SbdOption = Annotated[Path | None, typer.Option(help="SBD's folder 'dataset', for the larger lists of VOC.")]
 ModelArgument = Annotated[

@@ -38,10 +38,11 @@ def refuse_no_source(reference: str) -> None:
         find_model(reference)
 
 
-def open_source(reference: str, device: str | None = None, crf: str | None = None) -> Source:
+def open_source(reference: str, device: str | None = None, crf: str | None = None, head: str | None = None) -> Source:
     """Load a model, or open a folder of predictions, which needs no torch; raises `InputError` as these do.
 
-    crf  a preset to refine the model's scores by; predictions that were kept have none to refine
+    crf   a preset to refine the model's scores by; predictions that were kept have none to refine
+    head  which of a network's heads answers; predictions that were kept are of the one they are of
     """
     from pixelwise.evaluation.answers import Predictions, is_predictions
     from pixelwise.inference.loading import find_model, load
@@ -53,10 +54,11 @@ def open_source(reference: str, device: str | None = None, crf: str | None = Non
             )
         kept = Predictions.read(reference)
         return Source(kept, kept.label_spec)
-    loaded = load(reference, device=device, crf=crf)  # first: it refuses a system that is a part of itself
+    loaded = load(reference, device=device, crf=crf, head=head)  # first: it refuses a system that is a part of itself
     digest = hashlib.sha256()
-    if "crf" in loaded.record:
-        digest.update(json.dumps(loaded.record["crf"]).encode())
+    for key in ("crf", "head"):
+        if key in loaded.record:
+            digest.update(json.dumps(loaded.record[key]).encode())
     for path in _decisive_files(find_model(reference)):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

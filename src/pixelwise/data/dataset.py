@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.sample import Sample, read_image
-from pixelwise.errors import InputError
+from pixelwise.errors import InputError, unknown_name
 from pixelwise.label_maps import read_label_map, read_raw_labels
 from pixelwise.labels import MAIN, LabelSpec
 
@@ -53,25 +53,28 @@ class DataSet(Samples, Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """The files of one sample. `labels` is None where there is no truth."""
+    """The files of one sample. `labels` is None where there is no truth; `heads` has the label maps of other heads than main."""
 
     name: str
     image: Path
     labels: Path | None = None
     instances: Path | None = None
+    heads: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FileDataSet:
     """A data set of files, whatever their layout; each is read when it is asked for.
 
-    Label files ending in `.mat` are SBD's; all others are label pictures. `notes` are what the reader of the layout
-    noticed and passed over (images without a mask), a sentence each; the check of the data set reports them.
+    Label files ending in `.mat` are MATLAB's; all others are label pictures. `notes` are what the reader of the layout
+    noticed and passed over (images without a mask), a sentence each; the check of the data set reports them. `head_specs`
+    has the classes of the label maps of other heads than main.
     """
 
     entries: tuple[Entry, ...]
     label_spec: LabelSpec
     notes: tuple[str, ...] = ()
+    head_specs: Mapping[str, LabelSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.entries:
@@ -89,6 +92,7 @@ class FileDataSet:
     def __getitem__(self, index: int) -> Sample:
         entry = self.entries[index]
         labels = {} if entry.labels is None else {MAIN: _read_labels(entry.labels, self.label_spec)}
+        labels |= {head: _read_labels(path, self.head_specs[head]) for head, path in entry.heads.items()}
         instances = None if entry.instances is None else _read_instances(entry.instances)
         image = read_image(entry.image)
         try:
@@ -104,11 +108,19 @@ class FileDataSet:
 
         Raises `InputError` for a file that is missing.
         """
-        digest = hashlib.sha256(repr(self.label_spec).encode())
+        digest = hashlib.sha256(repr((self.label_spec, *self.head_specs.items())).encode())
         for entry in self.entries:
-            files = [path for path in (entry.image, entry.labels, entry.instances) if path is not None]
+            maps = (entry.labels, entry.instances, *entry.heads.values())
+            files = [entry.image, *(path for path in maps if path is not None)]
             digest.update(repr((entry.name, [state_of(path) for path in files])).encode())
         return digest.hexdigest()
+
+    def of_head(self, head: str) -> FileDataSet:
+        """The same samples with another head's label maps in place of main's; `InputError` for a head that is none."""
+        if head not in self.head_specs:
+            raise unknown_name("head", head, (MAIN, *self.head_specs))
+        entries = tuple(Entry(entry.name, entry.image, entry.heads[head]) for entry in self.entries)
+        return FileDataSet(entries, self.head_specs[head], self.notes)
 
     def subset(self, names: Sequence[str]) -> FileDataSet:
         """The same data set with only these samples, in this order; `InputError` for a name that is not in it."""
@@ -185,9 +197,9 @@ def state_of(path: Path) -> tuple[str, int, int]:
 
 def _read_labels(path: Path, spec: LabelSpec) -> NDArray[np.uint8]:
     if path.suffix == ".mat":
-        from pixelwise.data.sbd import read_sbd_labels
+        from pixelwise.data.matlab import read_matlab_labels
 
-        return read_sbd_labels(path, spec)
+        return read_matlab_labels(path, spec)
     return read_label_map(path, spec)
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelwise.data.dataset import DataSet, Entry, FileDataSet
+from pixelwise.data.matlab import read_matlab_labels
 from pixelwise.data.sample import read_image
-from pixelwise.data.sbd import read_sbd_labels
 from pixelwise.errors import InputError
 from pixelwise.geometry import Size
 from pixelwise.label_maps import read_label_map, read_raw_labels
@@ -77,7 +77,7 @@ def _inspect_files(entry: Entry, spec: LabelSpec) -> Inspected:
 
 def _look_at_labels(seen: Inspected, path: Path, spec: LabelSpec) -> None:
     if path.suffix == ".mat":
-        labels = read_sbd_labels(path, spec)
+        labels = read_matlab_labels(path, spec)
         seen.pixels = _count(labels)
         _compare_sizes(seen, path, (labels.shape[0], labels.shape[1]))
         return

@@ -15,12 +15,14 @@ from pixelwise.data.cityscapes import cityscapes_splits, read_cityscapes, recogn
 from pixelwise.data.coco import coco_splits, read_coco, recognise_coco
 from pixelwise.data.dataset import DataSet
 from pixelwise.data.folder import folder_splits, read_folder, recognise_folder
+from pixelwise.data.nyud import nyud_splits, read_nyud, recognise_nyud
 from pixelwise.data.person_part import person_part_splits, read_person_part, recognise_person_part
 from pixelwise.data.shapes import Shapes
+from pixelwise.data.siftflow import read_siftflow, recognise_siftflow, siftflow_splits
 from pixelwise.data.voc import read_voc, recognise_voc, voc_splits
 from pixelwise.errors import InputError, unknown_name
 
-Layout = Literal["voc", "camvid", "person_part", "cityscapes", "coco", "folder", "shapes"]
+Layout = Literal["voc", "camvid", "person_part", "cityscapes", "coco", "siftflow", "nyud", "folder", "shapes"]
 Root = str | os.PathLike[str]
 
 _SHAPES = re.compile(r"shapes(?::(?P<count>.*))?")
@@ -78,6 +80,10 @@ def splits_of(root: Root, *, layout: str = "auto", sbd: Root | None = None) -> t
             return cityscapes_splits(Path(root))
         case "coco":
             return coco_splits(Path(root))
+        case "siftflow":
+            return siftflow_splits(Path(root))
+        case "nyud":
+            return nyud_splits(Path(root))
         case "folder":
             return folder_splits(Path(root))
         case "shapes":
@@ -109,6 +115,10 @@ def _recognise(folder: Path) -> Recognised | None:
         return Recognised("cityscapes", sentence)
     if sentence := recognise_coco(folder):
         return Recognised("coco", sentence)
+    if sentence := recognise_siftflow(folder):
+        return Recognised("siftflow", sentence)
+    if sentence := recognise_nyud(folder):
+        return Recognised("nyud", sentence)
     if sentence := recognise_folder(folder):
         return Recognised("folder", sentence)
     return None
@@ -137,6 +147,10 @@ def _read(layout: Layout, root: Root, split: str | None, sbd: Root | None) -> Da
             return read_cityscapes(root, split)
         case "coco":
             return read_coco(root, split)
+        case "siftflow":
+            return read_siftflow(root, split)
+        case "nyud":
+            return read_nyud(root, split)
         case "folder":
             return read_folder(root, split)
         case "shapes":

@@ -1,4 +1,4 @@
-"""SBD's label files in, label maps out. SBD: the Semantic Boundaries Dataset, labels for 11,355 PASCAL VOC photographs.
+"""SBD's folder in, lists and instances out. SBD: the Semantic Boundaries Dataset, labels for 11,355 PASCAL VOC photographs.
 
 Source: Hariharan et al., ICCV 2011; `cls/ID.mat` holds GTcls.Segmentation, `inst/ID.mat` GTinst.Segmentation.
 """
@@ -12,17 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.listing import read_list
-from pixelwise.errors import InputError, import_extra
-from pixelwise.label_maps import classes_of
-from pixelwise.labels import LabelSpec
-
-
-def read_sbd_labels(path: str | os.PathLike[str], spec: LabelSpec) -> NDArray[np.uint8]:
-    """Read `cls/ID.mat` as class indexes `(H, W)` uint8.
-
-    Raises `InputError` if the file is broken or holds a value that is no class of `spec`, or scipy is not installed.
-    """
-    return classes_of(_read_segmentation(path, "GTcls"), spec, where=str(path))
+from pixelwise.data.matlab import read_matlab_map
+from pixelwise.errors import InputError
 
 
 def read_sbd_instances(path: str | os.PathLike[str]) -> NDArray[np.int32]:
@@ -30,7 +21,7 @@ def read_sbd_instances(path: str | os.PathLike[str]) -> NDArray[np.int32]:
 
     Raises `InputError` if the file is broken or scipy is not installed.
     """
-    return _read_segmentation(path, "GTinst")
+    return read_matlab_map(path, ("GTinst.Segmentation",))
 
 
 def sbd_folder(path: str | os.PathLike[str]) -> Path:
@@ -45,18 +36,3 @@ def sbd_folder(path: str | os.PathLike[str]) -> Path:
 def read_sbd_lists(folder: Path) -> dict[str, tuple[str, ...]]:
     """SBD's own lists: `train` (8,498 ids) and `val` (2,857)."""
     return {name: read_list(folder / f"{name}.txt") for name in ("train", "val")}
-
-
-def _read_segmentation(path: str | os.PathLike[str], struct: str) -> NDArray[np.int32]:
-    scipy_io = import_extra("scipy.io", "sbd")
-    try:
-        segmentation = np.asarray(scipy_io.loadmat(path)[struct]["Segmentation"][0, 0])
-        if segmentation.ndim != 2:
-            raise ValueError(f"shape {segmentation.shape}")
-        return segmentation.astype(np.int32)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give SBD's whole folder 'dataset'") from error
-    except Exception as error:  # scipy raises whatever the broken bytes lead to: zlib, struct, type and key errors
-        raise InputError(
-            f"{path}: not a readable SBD file of {struct}.Segmentation ({error}); copy it again"
-        ) from error

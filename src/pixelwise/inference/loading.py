@@ -9,13 +9,18 @@ from pathlib import Path
 from pixelwise.errors import InputError, import_extra, unknown_name
 from pixelwise.inference.model import Model
 from pixelwise.inference.systems import SYSTEM_FILE, compose, places, read_system
+from pixelwise.labels import MAIN, LabelSpec
 from pixelwise.refinement.presets import read_preset
 
 _log = logging.getLogger("pixelwise")
 
 
 def load(
-    reference: str | os.PathLike[str], *, device: str | None = None, crf: str | os.PathLike[str] | None = None
+    reference: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    crf: str | os.PathLike[str] | None = None,
+    head: str | None = None,
 ) -> Model:
     """Load a model: a directory, a training run, a system, or the name of a model of ours such as "animals".
 
@@ -23,7 +28,8 @@ def load(
     checkout of the project. The terms under which a model may be used are logged. Of a system each model is loaded once,
     and its record is the system and the records of its models.
 
-    crf  a CRF preset, by its name or file: the scores are refined by it, and the record says so
+    crf   a CRF preset, by its name or file: the scores are refined by it, and the record says so
+    head  of a network that has several: which of them answers; None: main
 
     Raises `InputError` for what cannot be found or read, naming what there is, for a system of models of different
     classes, and for one that is a part of itself.
@@ -32,18 +38,24 @@ def load(
     preset = None if crf is None else read_preset(crf)
     import_extra("torch", extra="torch")
     is_system = (folder / SYSTEM_FILE).is_file()
-    model = _load_system(folder, device, within=()) if is_system else _load_network(folder, device)
+    if is_system and head is not None:
+        raise InputError(f"{folder}: a system answers by the head main: leave out head, or load one of its models")
+    model = _load_system(folder, device, within=()) if is_system else _load_network(folder, device, head)
     return model if preset is None else model.refined(preset)
 
 
-def _load_network(folder: Path, device: str | None) -> Model:
+def _load_network(folder: Path, device: str | None, head: str | None) -> Model:
     from pixelwise.inference.predictors import WholeImage
     from pixelwise.weights.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(folder)
     if terms := checkpoint.record.get("recipe", {}).get("terms"):
         _log.warning("%s: %s", folder.name, terms)
-    return Model(WholeImage(checkpoint.network, device), checkpoint.label_spec, checkpoint.record, checkpoint)
+    predictor = WholeImage(checkpoint.network, device, link=checkpoint.link, head=head or MAIN)
+    if predictor.head == MAIN:
+        return Model(predictor, checkpoint.label_spec, checkpoint.record, checkpoint)
+    spec = LabelSpec(tuple(checkpoint.config.options["heads"][head]))
+    return Model(predictor, spec, {**checkpoint.record, "head": head}, checkpoint)
 
 
 def find_model(reference: str | os.PathLike[str]) -> Path:

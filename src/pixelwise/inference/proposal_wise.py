@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import InputError, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores, square_around
-from pixelwise.inference.predictors import WholeImage
-from pixelwise.labels import MAIN
+from pixelwise.inference.predictors import WholeImage, as_logits
 from pixelwise.proposals.boxes import Proposer
 
 BOXES = 50  # Source: DeconvNet, section 6.1
@@ -90,13 +89,13 @@ class ProposalWise:
         self.progress = progress
 
     def __call__(self, image: NDArray) -> NDArray[np.float32]:
-        """The merged scores `(K, H, W)` of an image `(H, W, 3)`; those of the whole image where there is no window."""
+        """The logits `(K, H, W)` of an image `(H, W, 3)`, of the merged scores; those of the whole image without a window."""
         windows = self.windows(image)
         if not windows:
             return self.network(image)
         real = image.astype(np.float32)  # so that neither resized pixels nor the fill are rounded
         size = image.shape[0], image.shape[1]
-        merged = np.zeros((self.network.network.heads[MAIN], *size), np.float32)
+        merged = np.zeros((self.network.network.heads[self.network.head], *size), np.float32)
         covering = np.zeros(size, np.float32)
         for begin in range(0, len(windows), self.batch):
             part = windows[begin : begin + self.batch]
@@ -108,7 +107,7 @@ class ProposalWise:
                 self.progress(begin + len(part), len(windows))
         if self.merge == "mean":
             merged /= np.maximum(covering, 1)
-        return merged
+        return as_logits(merged, self.network.link)
 
     def windows(self, image: NDArray) -> tuple[Box, ...]:
         """The squares in which an image `(H, W, 3)` is scored, best first; where there is none, a line is logged."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -26,6 +26,9 @@ from pixelwise.inference.contracts import Predictor
 from pixelwise.inference.ensemble import Ensemble
 from pixelwise.inference.multi_scale import PUBLISHED_SCALES, MultiScale
 from pixelwise.inference.refined import Refined
+
+if TYPE_CHECKING:
+    from pixelwise.inference.predictors import WholeImage
 
 SYSTEM_FILE = "system.yaml"
 
@@ -38,6 +41,7 @@ class Node(_Part):
     """One predictor of a system: exactly one of these keys, and below it what the predictor is made of.
 
     whole_image    a model: its directory, run or name
+    padded         `of` a model of one network, images padded to `side` pixels at least, as `WholeImage` does it
     multi_scale    `of` a node, at `scales`, merged by `merge`
     proposal_wise  `of` a model of one network, on windows around the proposals that `edges` lead to
     ensemble       `of` nodes, combined by `rule`
@@ -45,6 +49,7 @@ class Node(_Part):
     """
 
     whole_image: str | None = None
+    padded: Padding | None = None
     multi_scale: Scales | None = None
     proposal_wise: Windows | None = None
     ensemble: Members | None = None
@@ -59,6 +64,13 @@ class Node(_Part):
 
 
 Of = Annotated[Node, BeforeValidator(lambda value: {"whole_image": value} if isinstance(value, str) else value)]
+
+
+class Padding(_Part):
+    """A network that is shown images of `side` x `side` pixels at least: see `WholeImage`."""
+
+    of: str
+    side: int
 
 
 class Scales(_Part):
@@ -136,6 +148,8 @@ def places(node: Node) -> Iterator[str]:
     """The models that a system is made of, as they are named in it."""
     if node.whole_image is not None:
         yield node.whole_image
+    if node.padded is not None:
+        yield node.padded.of
     if node.proposal_wise is not None:
         yield node.proposal_wise.of
     for inner in _inside(node):
@@ -166,8 +180,11 @@ def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predic
     if node.multi_scale is not None:
         inner = compose(node.multi_scale.of, models, folder)
         return MultiScale(inner, node.multi_scale.scales, node.multi_scale.merge)
+    if node.padded is not None:
+        return _network("padded", node.padded.of, models, folder).padded_to(node.padded.side)
     if node.proposal_wise is not None:
-        return _proposal_wise(node.proposal_wise, models[node.proposal_wise.of], folder)
+        network = _network("proposal_wise", node.proposal_wise.of, models, folder)
+        return _proposal_wise(node.proposal_wise, network, folder)
     if node.refined is not None:
         from pixelwise.refinement.dense_crf import DenseCRF  # brings numba, which only this needs
 
@@ -178,17 +195,23 @@ def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predic
     return models[node.whole_image]
 
 
-def _proposal_wise(part: Windows, predictor: Predictor, folder: Path) -> Predictor:
+def _network(part: str, place: str, models: Mapping[str, Predictor], folder: Path) -> WholeImage:
+    """The model that a part of the system in `folder` is made of, which must be one network."""
     from pixelwise.inference.predictors import WholeImage
+
+    if not isinstance(predictor := models[place], WholeImage):
+        raise InputError(
+            f"{folder / SYSTEM_FILE}: {part} needs a model that is one network, but {place} is a system: "
+            f"name the network, and put what is around it around {part}"
+        )
+    return predictor
+
+
+def _proposal_wise(part: Windows, predictor: WholeImage, folder: Path) -> Predictor:
     from pixelwise.inference.proposal_wise import ProposalWise
     from pixelwise.proposals.edge_boxes import EdgeBoxes, edge_boxes_module
     from pixelwise.proposals.edges import edges_of, gradient_edges
 
-    if not isinstance(predictor, WholeImage):
-        raise InputError(
-            f"{folder / SYSTEM_FILE}: proposal_wise needs a model that is one network, but {part.of} is a system: "
-            f"name the network, and put what is around it around proposal_wise"
-        )
     edge_boxes_module()
     if part.weights is None:
         proposer = EdgeBoxes(gradient_edges)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pixelwise.geometry import Grid, Size, SizeRule
 from pixelwise.labels import MAIN
+
+Link = Literal["softmax", "sigmoid"]
+"""What a network's scores are learned to mean: one class of all, or each class for itself."""
 
 
 @dataclass(frozen=True)

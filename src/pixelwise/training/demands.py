@@ -7,7 +7,7 @@ import torch
 from pixelwise.errors import InputError
 from pixelwise.geometry import Grid
 from pixelwise.labels import MAIN
-from pixelwise.models.decoders.global_deconv import GlobalDeconvolution
+from pixelwise.models.decoders.global_deconv import GlobalDeconvolution, LabelledScores
 from pixelwise.models.facts import in_words
 from pixelwise.models.network import Network, Outputs
 from pixelwise.training.objectives import scaled_size
@@ -33,6 +33,7 @@ def meet_demands(recipe: Recipe, config: NetworkConfig) -> Grid:
     with torch.no_grad():
         outputs = network.outputs(torch.empty(1, len(network.fill), side, side, device="meta"))
     _refuse_label_loss(recipe, network, outputs)
+    _refuse_heads(recipe, network)
     grid = outputs.grids[MAIN]
     if recipe.objective != "pixels":
         _refuse_cells(recipe, network, grid)
@@ -59,7 +60,8 @@ def _refuse_sides(recipe: Recipe, network: Network) -> None:
 
 def _refuse_label_loss(recipe: Recipe, network: Network, outputs: Outputs) -> None:
     decoder = network.decoder
-    head = isinstance(decoder, GlobalDeconvolution) and decoder.label_head is not None
+    labelled = decoder if isinstance(decoder, GlobalDeconvolution | LabelledScores) else None
+    head = labelled is not None and labelled.label_head is not None
     if recipe.label_loss and not head:
         raise InputError(
             f"label_loss={recipe.label_loss:g}: {recipe.network} has no label head: leave it out, "
@@ -70,11 +72,23 @@ def _refuse_label_loss(recipe: Recipe, network: Network, outputs: Outputs) -> No
             "the label head of the option label_loss would learn nothing: set the key label_loss, say to 1"
         )
     if head and (recipe.crop is None or outputs.image_logits is None):
-        assert isinstance(decoder, GlobalDeconvolution)
+        assert labelled is not None
         raise InputError(
-            f"label_loss={recipe.label_loss:g}: the label head looks at images of {decoder.side} x {decoder.side} pixels, "
-            f"got crop={'null' if recipe.crop is None else recipe.crop}: set crop={decoder.side}"
+            f"label_loss={recipe.label_loss:g}: the label head looks at images of {labelled.side} x {labelled.side} pixels, "
+            f"got crop={'null' if recipe.crop is None else recipe.crop}: set crop={labelled.side}"
         )
+
+
+def _refuse_heads(recipe: Recipe, network: Network) -> None:
+    others = [head for head in network.heads if head != MAIN]
+    if not others:
+        return
+    for key, only in (("objective", "pixels"), ("class_weights", "none"), ("windows", "none")):
+        if (value := getattr(recipe, key)) != only:
+            raise InputError(
+                f"{key}={value}: knows the head {MAIN} alone, and {recipe.network} has {', '.join(others)} too: "
+                f"choose {key}={only}, or leave out the option heads"
+            )
 
 
 def _refuse_cells(recipe: Recipe, network: Network, grid: Grid) -> None:

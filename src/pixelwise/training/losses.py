@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pixelwise.labels import IGNORE
-
-Link = Literal["softmax", "sigmoid"]
+from pixelwise.models.network import Link
 
 
 class Loss:

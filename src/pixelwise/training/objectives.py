@@ -43,7 +43,11 @@ class PixelObjective:
     The label loss is multiplied by the places counted / images: the two are then means over places and over images, and
     their proportion does not depend on what a step is divided by.
 
-    Sources: FCN (PAMI 2017), section 4.2; Global Deconvolutional Networks (BMVC 2016), section 3.3, for the label loss.
+    Of a network with several heads the losses of all are summed, each over the pixels that its own map labels; those
+    of main are counted.
+
+    Sources: FCN (PAMI 2017), section 4.2, and its released `siftflow-fcn32s/net.py` for several heads; Global
+    Deconvolutional Networks (BMVC 2016), section 3.3, for the label loss.
     """
 
     def __init__(self, loss: Loss | None = None, label_weight: float = 0.0) -> None:
@@ -55,18 +59,21 @@ class PixelObjective:
         return self.loss.count(batch.labels[MAIN])
 
     def __call__(self, network: Network, batch: Batch) -> dict[str, Tensor]:
-        """The part `pixels`, 0 where every pixel is ignored, and `labels` where the label loss has a weight."""
+        """The part `pixels`, 0 where every pixel is ignored, one such as `pixels_geometric` for each further head, and
+        `labels` where the label loss has a weight.
+        """
         labels = batch.labels[MAIN]
-        if not self.label_weight:
-            return {"pixels": self.loss.sum(network(batch.images), labels)}
         outputs = network.outputs(batch.images)
-        assert outputs.image_logits is not None, "a label loss needs a label head, and images of its size"
-        scores = network.upsample(outputs, (labels.shape[-2], labels.shape[-1]))[MAIN]
-        missed = _label_loss(outputs.image_logits, labels)
-        return {
-            "pixels": self.loss.sum(scores, labels),
-            "labels": self.label_weight * missed * self.count(batch),
+        scores = network.upsample(outputs, (labels.shape[-2], labels.shape[-1]))
+        parts = {
+            "pixels" if head == MAIN else f"pixels_{head}": self.loss.sum(scores[head], batch.labels[head])
+            for head in network.heads
         }
+        if not self.label_weight:
+            return parts
+        assert outputs.image_logits is not None, "a label loss needs a label head, and images of its size"
+        missed = _label_loss(outputs.image_logits, labels)
+        return parts | {"labels": self.label_weight * missed * self.count(batch)}
 
 
 class CoarseObjective:

@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate.utils import set_seed
 
 from pixelwise.data.check import check
-from pixelwise.data.dataset import DataSet, Samples, hold_out
+from pixelwise.data.dataset import DataSet, FileDataSet, Samples, hold_out
 from pixelwise.errors import InputError
 from pixelwise.geometry import Grid
 from pixelwise.labels import LabelSpec
@@ -70,6 +70,7 @@ def plan(
     spec = training.label_spec if recipe.colours is None else training.label_spec.drawn_in(recipe.colours)
     config = NetworkConfig(recipe.network, len(spec), recipe.options)
     grid = meet_demands(recipe, config)
+    _refuse_heads(recipe, training)
     set_seed(recipe.seed)
     network = config.build()
     if init_from is not None:
@@ -81,6 +82,20 @@ def plan(
     hold_still(network, recipe.learn, added_parameters(config.name, network), recipe.still_stages)
     objective = _objective(recipe, training, grid)
     return Plan(recipe, training, training, selection, spec, network, config, objective, grid, origin)
+
+
+def _refuse_heads(recipe: Recipe, training: DataSet) -> None:
+    """Raise `InputError` where the network has heads for which the samples have no label map, or one of other classes."""
+    wanted = {head: tuple(names) for head, names in recipe.options.get("heads", {}).items()}
+    if not wanted:
+        return
+    there = training.head_specs if isinstance(training, FileDataSet) else {}
+    for head, names in wanted.items():
+        if head not in training[0].labels or (head in there and there[head].names != names):
+            has = f"the classes {', '.join(there[head].names)}" if head in there else "no such label map"
+            raise InputError(
+                f"the head '{head}' is to learn {', '.join(names)}, but the data set has {has}: change the option heads"
+            )
 
 
 def _begin(network: Network, recipe: Recipe) -> str:

@@ -165,5 +165,5 @@ def _store(plan: Plan, folder: RunFolder, card: dict[str, Any], network: Network
         "minutes": round(progress.seconds / 60, 1),
     }
     card_text = model_card(plan.config, plan.label_spec, record)
-    checkpoint = Checkpoint(network, plan.config, plan.label_spec, record, card_text)
+    checkpoint = Checkpoint(network, plan.config, plan.label_spec, record, card_text, plan.recipe.link)
     save_checkpoint(folder.model, checkpoint, stored=plan.recipe.stored)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +17,7 @@ from torch import Tensor
 from pixelwise.errors import InputError
 from pixelwise.files import directory_written_beside
 from pixelwise.labels import LabelSpec
-from pixelwise.models.network import Network
+from pixelwise.models.network import Link, Network
 from pixelwise.models.published import create_model
 
 CONFIG = "config.json"
@@ -50,6 +50,7 @@ class Checkpoint:
     """A trained network with everything that must travel with it.
 
     `record` says how it was made: recipe, data, seed, versions, scores; it is only for people, nothing reads it back.
+    `link` says what its scores were learned to mean, which predictors must know.
     """
 
     network: Network
@@ -57,6 +58,7 @@ class Checkpoint:
     label_spec: LabelSpec
     record: Mapping[str, Any] = field(default_factory=dict)
     card: str = ""
+    link: Link = "softmax"
 
 
 def save_checkpoint(directory: str | os.PathLike[str], checkpoint: Checkpoint, *, stored: Stored = "float32") -> None:
@@ -71,6 +73,7 @@ def save_checkpoint(directory: str | os.PathLike[str], checkpoint: Checkpoint, *
         "format": FORMAT,
         "library_name": "pixelwise",
         "network": {"name": checkpoint.config.name, "options": dict(checkpoint.config.options)},
+        "link": checkpoint.link,
         "labels": checkpoint.label_spec.to_json(),
         "record": dict(checkpoint.record),
     }
@@ -114,9 +117,8 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
         raise InputError(f"{folder / WEIGHTS}: does not fit the network '{network_config.name}', first: {odd}")
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()}, strict=True)
     card = folder / CARD
-    return Checkpoint(
-        network.eval(), network_config, label_spec, record, card.read_text(encoding="utf-8") if card.is_file() else ""
-    )
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    return Checkpoint(network.eval(), network_config, label_spec, record, text, config["link"])
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -126,6 +128,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as a model's config ({error})") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{path}: expected a model of format {FORMAT}; it was written by another version or program")
+    link = config.setdefault("link", "softmax")  # models that were stored without it have none other
+    if link not in get_args(Link):
+        raise InputError(f"{path}: unknown link '{link}'; expected one of {', '.join(get_args(Link))}")
     return config
 
 

@@ -18,7 +18,7 @@ from pixelwise.models.backbones.resnet import Bottleneck, ResNet
 from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.decoders.atrous import AtrousDecoder
 from pixelwise.models.decoders.deconvnet import DeconvDecoder
-from pixelwise.models.decoders.global_deconv import FullyConnectedScores, GlobalDeconvolution
+from pixelwise.models.decoders.global_deconv import FullyConnectedScores, GlobalDeconvolution, LabelledScores
 from pixelwise.models.decoders.skip import SkipDecoder
 from pixelwise.models.network import Network
 
@@ -184,7 +184,7 @@ def _decoder_layers(decoder: nn.Module) -> dict[str, str]:
         return _deconvnet_layers(decoder)
     if isinstance(decoder, AtrousDecoder):
         return _atrous_layers(decoder)
-    if isinstance(decoder, GlobalDeconvolution | FullyConnectedScores):
+    if isinstance(decoder, GlobalDeconvolution | FullyConnectedScores | LabelledScores):
         coarse = _decoder_layers(decoder.coarse)  # type: ignore[arg-type]  # a Decoder, which is a Module too
         names = {name: f"coarse.{path}" for name, path in coarse.items()}
         return names | ({"gdn": ""} if isinstance(decoder, GlobalDeconvolution) else {})

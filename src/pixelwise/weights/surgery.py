@@ -29,6 +29,10 @@ Sources: DeepLab v1 (ICLR 2015), section 4.3, for MSc; Global Deconvolutional Ne
 """
 
 
+OTHER_HEADS = "decoder.others."
+"""What the names of parameters of heads beside main begin with: their classes are among the network's options."""
+
+
 def added_parameters(name: str, network: Network) -> frozenset[str]:
     """The names of the parameters that a network has beyond the one it begins from; none where it begins from none."""
     if name not in BEGINNINGS:
@@ -126,7 +130,7 @@ def take_over(
         for name, tensor in network.state_dict(keep_vars=True).items():
             if name not in their_state:
                 assert grown or id(tensor) in last, name
-            elif id(tensor) in last:
+            elif id(tensor) in last and not name.startswith(OTHER_HEADS):
                 tensor[rows] = their_state[name][their_rows]
             else:
                 tensor.copy_(their_state[name])

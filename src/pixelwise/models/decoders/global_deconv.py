@@ -81,10 +81,7 @@ class GlobalDeconvolution(nn.Module):
     def forward(self, features: Features) -> Outputs:
         """The coarse scores; `image_logits` with them where there is a `label_head` and the map has the full size."""
         outputs = self.coarse(features)
-        scores = outputs.scores[MAIN]
-        if self.label_head is None or tuple(scores.shape[-2:]) != (self.cells, self.cells):
-            return outputs
-        return replace(outputs, image_logits=self.label_head(scores))
+        return outputs if self.label_head is None else _with_image_logits(outputs, self.label_head, self.cells)
 
     def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
         """The scores at the image's size `(H, W)`; raises `InputError` beyond `side`."""
@@ -97,6 +94,36 @@ class GlobalDeconvolution(nn.Module):
         height, width = scores.shape[-2:]
         rows, columns = self.rows[: size[0], :height], self.columns[: size[1], :width]
         return {MAIN: self.nonlinearity(interpolate_separably(scores, rows, columns))}
+
+
+class LabelledScores(nn.Module):
+    """The decoder `coarse` as it is, with a `label_head` on its scores: what the label loss does without the matrices.
+
+    cells, side  the side of the coarse map that the head reads, and of the image that has it
+
+    Source: sections 3.3 and 4.3, table 1, the rows "Label Loss".
+    """
+
+    def __init__(self, coarse: Decoder, cells: int, side: int, label_head: nn.Module) -> None:
+        super().__init__()
+        self.heads = coarse.heads
+        self.coarse = coarse
+        self.cells = cells
+        self.side = side
+        self.label_head = label_head
+
+    @property
+    def last_layers(self) -> Sequence[nn.Module]:
+        """Those of `coarse`."""
+        return self.coarse.last_layers
+
+    def forward(self, features: Features) -> Outputs:
+        """The coarse scores; `image_logits` with them where the map has the full size."""
+        return _with_image_logits(self.coarse(features), self.label_head, self.cells)
+
+    def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
+        """As `coarse` does it."""
+        return self.coarse.upsample(outputs, size)
 
 
 class FullyConnectedScores(nn.Module):
@@ -178,6 +205,13 @@ def image_classifier(classes: int, cells: int, hidden: int) -> nn.Sequential:
         nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
         nn.Linear(hidden, classes - 1),
     )  # fmt: skip
+
+
+def _with_image_logits(outputs: Outputs, label_head: nn.Module, cells: int) -> Outputs:
+    scores = outputs.scores[MAIN]
+    if tuple(scores.shape[-2:]) != (cells, cells):
+        return outputs
+    return replace(outputs, image_logits=label_head(scores))
 
 
 def _fill_uniformly(rows: Tensor, columns: Tensor, classes: int) -> None:

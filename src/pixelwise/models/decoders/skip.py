@@ -6,6 +6,7 @@ Source: FCN (Shelhamer et al., PAMI 2017), section 4; layers and crops as in the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,9 @@ class SkipDecoder(nn.Module):
     factors   fixed numbers that the skipped-to maps are multiplied by before they are scored; none: 1 for each
     learned   whether the steps between maps learn their kernels; the last one, to the image, never does
     null_background  whether the first class, the background, has no classifier: its score is 0 everywhere
+    others    further heads and their numbers of classes: each has scores and enlarging layers of its own behind `head`
+
+    Source of `others`: FCN (PAMI 2017), section 5, SIFT Flow, and its released `siftflow-fcn{32,16,8}s/net.py`.
     """
 
     def __init__(
@@ -45,11 +49,12 @@ class SkipDecoder(nn.Module):
         factors: Sequence[float] = (),
         learned: bool = False,
         null_background: bool = False,
+        others: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if fusion not in FUSIONS:
             raise unknown_name("fusion", fusion, FUSIONS)
-        self.heads = {MAIN: classes}
+        self.heads = {MAIN: classes, **(others or {})}
         self.head = head
         score = _NullBackground if null_background else nn.Conv2d
         self.score = _zeroed(score(channels[0], classes, 1))
@@ -69,28 +74,59 @@ class SkipDecoder(nn.Module):
         self.enlarged_grids = tuple(enlarged_grids)
         self.grid = grid
         self.to_image = BilinearUpsample(classes, grid, IMAGE_GRID, border=border)
+        behind = [grid_through(head, grids[0]), *grids[1:]]
+        self.others = nn.ModuleDict(
+            {
+                name: SkipDecoder(
+                    count,
+                    nn.Sequential(),
+                    channels,
+                    behind,
+                    border=border,
+                    fusion=fusion,
+                    factors=factors,
+                    learned=learned,
+                )
+                for name, count in (others or {}).items()
+            }
+        )
 
     @property
     def last_layers(self) -> tuple[nn.Module, ...]:
         """The 1x1 convolutions that score the maps, and the enlarging layers if they learn: all that is a class's own."""
-        return (self.score, *self.skip_scores, *(self.enlarge if self.learned else ()))
+        own = (self.score, *self.skip_scores, *(self.enlarge if self.learned else ()))
+        return (*own, *(layer for other in self._others.values() for layer in other.last_layers))
 
     def forward(self, features: Features) -> Outputs:
-        """Scores at the stride of the finest map used."""
+        """Scores of every head at the stride of the finest map used."""
         coarsest, *finer = reversed(features.maps)
-        scores = self.score(self.head(coarsest))
+        seen = self.head(coarsest)
+        scores = {MAIN: self._fused(seen, finer)}
+        scores |= {name: other._fused(seen, finer) for name, other in self._others.items()}
+        return Outputs(scores, dict.fromkeys(scores, self.grid))
+
+    def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
+        """The scores of every head at the image's size `(H, W)`."""
+        full = {MAIN: self._enlarged(outputs.scores[MAIN], size)}
+        return full | {name: other._enlarged(outputs.scores[name], size) for name, other in self._others.items()}
+
+    @property
+    def _others(self) -> Mapping[str, SkipDecoder]:
+        return cast(Mapping[str, SkipDecoder], self.others)  # which nn.ModuleDict's typing cannot say
+
+    def _fused(self, seen: Tensor, finer: Sequence[Tensor]) -> Tensor:
+        """The scores of what `head` made of the coarsest map, joined with those of the finer maps, coarse to fine."""
+        scores = self.score(seen)
         fuse, steps = FUSIONS[self.fusion], len(self.skip_scores)
         for step, skipped in enumerate(finer[:steps]):  # a trunk may have finer maps still
             factor = self.factors[step]
             skipped_scores = self.skip_scores[step](skipped if factor == 1 else factor * skipped)
             enlarged = self.enlarge[step](scores)
             scores = fuse(*crop_both(enlarged, self.enlarged_grids[step], skipped_scores, self.skip_grids[step]))
-        return Outputs({MAIN: scores}, {MAIN: self.grid})
+        return scores
 
-    def upsample(self, outputs: Outputs, size: Size) -> dict[str, Tensor]:
-        """The scores at the image's size `(H, W)`."""
-        enlarged = self.to_image(outputs.scores[MAIN])
-        return {MAIN: crop_to(enlarged, self.to_image.grid, IMAGE_GRID, size)}
+    def _enlarged(self, scores: Tensor, size: Size) -> Tensor:
+        return crop_to(self.to_image(scores), self.to_image.grid, IMAGE_GRID, size)
 
 
 class _NullBackground(nn.Conv2d):

@@ -6,6 +6,7 @@ What their builders take beside the number of classes:
     null_background     the first class has no classifier, its score is 0: section 6 of the paper
     fusion              how skips are joined: "sum" as published, or "max", which section 4.3 tried
     learned_upsampling  whether the enlarging layers between maps learn: the paper says yes, the release no
+    heads               further heads, name -> names of classes, on the same trunk: SIFT Flow's geometry, section 5
     channels, mean      of the image, and the value of each channel that is nothing: depth beside RGB, say
 
 VGG's 32s take `fusion` and `learned_upsampling` too, though they have nothing to join: 16s and 8s start from 32s of
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import InputError
 from pixelwise.geometry import SizeRule
+from pixelwise.labels import MAIN
 from pixelwise.models.backbones.alexnet import AlexNet
 from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite, context_head
 from pixelwise.models.backbones.googlenet import GoogLeNet
@@ -88,7 +90,7 @@ def convolutionalised(weight: Tensor, channels: int, kernel: int) -> Tensor:
 def _vgg(
     stages: tuple[Stage, ...], skips: int, factors: tuple[float, ...], /, classes: int, *, width: float = 1.0,
     fusion: str = "sum", learned_upsampling: bool = False, null_background: bool = False,
-    channels: int = 3, mean: Sequence[float] | None = None,
+    heads: Mapping[str, Sequence[str]] | None = None, channels: int = 3, mean: Sequence[float] | None = None,
 ) -> Network:  # fmt: skip
     trunk = VGG(stages, width=width, channels_in=channels, first_padding=FIRST_PADDING)
     decoder = SkipDecoder(
@@ -100,8 +102,20 @@ def _vgg(
         factors=factors,
         learned=learned_upsampling,
         null_background=null_background,
+        others=_counted(heads),
     )
     return Network(caffe_normalise(channels, mean), trunk, decoder)
+
+
+def _counted(heads: Mapping[str, Sequence[str]] | None) -> dict[str, int]:
+    """How many classes each further head has."""
+    for name, classes in (heads or {}).items():
+        if name == MAIN or not name.isidentifier() or isinstance(classes, str) or not classes:
+            raise InputError(
+                f"heads are names other than '{MAIN}' with their classes, such as geometric: [sky, horizontal, vertical], "
+                f"got {name}: {classes}"
+            )
+    return {name: len(classes) for name, classes in (heads or {}).items()}
 
 
 def _vgg_to_a_pool(
@@ -130,6 +144,7 @@ def _googlenet(classes: int, *, width: float = 1.0, channels: int = 3, mean: Seq
 def _lite0(
     skips: int, /, classes: int, *, width: float = 1.0, context: int = 256,
     fusion: str = "sum", learned_upsampling: bool = False, null_background: bool = False,
+    heads: Mapping[str, Sequence[str]] | None = None,
 ) -> Network:  # fmt: skip
     trunk = EfficientNetLite(width=width)
     context = scaled(context, width)
@@ -142,6 +157,7 @@ def _lite0(
         fusion=fusion,
         learned=learned_upsampling,
         null_background=null_background,
+        others=_counted(heads),
     )
     return Network(lite0_normalise(), trunk, decoder)
 

@@ -12,7 +12,12 @@ import torch
 from pixelwise.errors import InputError
 from pixelwise.geometry import Grid
 from pixelwise.labels import MAIN
-from pixelwise.models.decoders.global_deconv import FullyConnectedScores, GlobalDeconvolution, image_classifier
+from pixelwise.models.decoders.global_deconv import (
+    FullyConnectedScores,
+    GlobalDeconvolution,
+    LabelledScores,
+    image_classifier,
+)
 from pixelwise.models.layers import scaled
 from pixelwise.models.network import Decoder, Network
 from pixelwise.models.published import deeplab, fcn
@@ -34,11 +39,20 @@ def _gdn(
     nonlinearity: str = "none",
     label_loss: bool = False,
     label_hidden: int = LABEL_HIDDEN,
+    global_interpolation: bool = True,
 ) -> Network:
-    """The network that `build` gives, with global deconvolution for its enlarging, and a head for the label loss if asked."""
+    """The network that `build` gives, with global deconvolution for its enlarging, and a head for the label loss if asked.
+
+    Without `global_interpolation` it keeps its own enlarging, and the label head is all that is added.
+    """
     network = build(classes, width=width)
     cells, grid = _largest_map(build, side, classes, width=width)
     label_head = image_classifier(classes, cells, scaled(label_hidden, width)) if label_loss else None
+    if not global_interpolation:
+        if label_head is None:
+            raise InputError("without global_interpolation nothing is added: set label_loss, or take the plain network")
+        labelled = LabelledScores(_decoder(network), cells, side, label_head)
+        return Network(network.normalise, network.backbone, labelled, network.sizes)
     decoder = GlobalDeconvolution(
         _decoder(network), cells, grid, side,
         initialisation=initialisation, nonlinearity=nonlinearity, label_head=label_head,
