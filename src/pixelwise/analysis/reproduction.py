@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pixelwise.data.dataset import DataSet
+from pixelwise.inference.model import Model
 from pixelwise.inference.systems import Node
+from pixelwise.report.page import Section
 from pixelwise.training.recipe import Recipe, read_recipe
 from pixelwise.training.two_stages import Statistics
 
@@ -38,14 +41,14 @@ class Row:
     """A line of a table.
 
     system     the training or the system that is measured; None: a published line of which there is nothing here
-    published  mean IoU in percent, as printed
-    source     paper and table
+    published  mean IoU in percent, as printed; None: the paper has no such number
+    source     paper and table of it
     """
 
     name: str
     system: str | None
-    published: float
-    source: str
+    published: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Reproduction:
     systems  those that are more than the model of one training, spelled over `trained` models; a training's name is
              the system that is its model alone
     remarks  what a reader of the tables should know, a sentence each
+    pictures what the page shows behind its tables: made from the systems, by name, and the split of the first table
     """
 
     name: str
@@ -73,6 +77,7 @@ class Reproduction:
     tables: tuple[Table, ...]
     systems: Mapping[str, Node] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    pictures: Callable[[Callable[[str], Model], DataSet], Section] | None = None
 
     def __post_init__(self) -> None:
         names = [training.name for training in self.trainings]

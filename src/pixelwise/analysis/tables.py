@@ -38,6 +38,9 @@ def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
     text = _text(attempt, judged, trainings, facts)
     write_text(attempt.folder / "tables.csv", _csv(of.tables, judged))
     sections = [_section(attempt, number, table, judged) for number, table in enumerate(of.tables, start=1)]
+    if of.pictures is not None:
+        system, split = of.measured()[0]
+        sections.append(of.pictures(attempt.model, attempt.matched(attempt.model(system), split).data))
     learned = markup.table("Every key of a recipe is in runs/TRAINING/recipe.yaml", LEARNED, trainings)
     remarks = [element("p", remark) for remark in of.remarks]
     sections.append(Section("trainings", "Trainings", [*remarks, learned]))
@@ -47,11 +50,12 @@ def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
 
 
 def _line(row: Row, split: str, judged: Judgements) -> tuple[str, str, str, str, str]:
+    published = NOTHING if row.published is None else f"{row.published:g}"
     if row.system is None:
-        return row.name, f"{row.published:g}", NOTHING, NOTHING, row.source
+        return row.name, published, NOTHING, NOTHING, row.source
     one = judged[row.system, split].intervals["mean_iou"]
     within = NOTHING if one.low != one.low else f"{percent(one.low)} to {percent(one.high)}"
-    return row.name, f"{row.published:g}", percent(one.value), within, row.source
+    return row.name, published, percent(one.value), within, row.source
 
 
 def _text(attempt: Attempt, judged: Judgements, trainings: Sequence[Sequence[str]], facts: Mapping[str, str]) -> str:
@@ -80,9 +84,8 @@ def _csv(tables: Sequence[Table], judged: Judgements) -> str:
             ours = [""] * len(measures)
             if row.system is not None:
                 ours = [f"{getattr(judged[row.system, table.split].measures, name):.6f}" for name in measures]
-            writer.writerow(
-                [table.title, table.split, row.name, row.system or "", f"{row.published:g}", row.source, *ours]
-            )
+            published = "" if row.published is None else f"{row.published:g}"
+            writer.writerow([table.title, table.split, row.name, row.system or "", published, row.source, *ours])
     return text.getvalue()
 
 
