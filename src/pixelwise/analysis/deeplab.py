@@ -1,4 +1,4 @@
-"""DeepLab (Chen et al.): fields of view (v1, ICLR 2015), schedules and atrous pyramids (v2, PAMI 2018), before and behind a CRF."""
+"""DeepLab (Chen et al.): fields of view (ICLR 2015), schedules and atrous pyramids (PAMI 2018), before and behind a CRF."""
 
 from __future__ import annotations
 
@@ -93,8 +93,37 @@ def _full() -> tuple[Training, ...]:
     )
 
 
-SMALL_REMARKS = ()
+SMALL = (
+    "split=null", "select=train", "init=none", "optimiser=adamw", "bias_rate=1", "last_rate=1", "weight_decay=0.0001",
+    "save_every=20", "crop=97", "workers=0",
+)  # fmt: skip
+"""What makes minutes of the published trainings: few steps of small windows, from random weights."""
+
+NARROW = ("options={width: 0.0625}", "learning_rate=0.003", "last_rate=0.03", "batch_size=4", "steps=40")
+"""For VGG16, which has no batch norm: its scores see features of some hundreds, for pixels are not divided by anything."""
+
+LITE0 = ("learning_rate=0.01", "batch_size=8", "steps=60")
+LARGEFOV = (*LITE0, "network=deeplab_largefov_lite0", "options={width: 0.25}")
+
+SMALL_REMARKS = (
+    "Small: 7x7 and 4x4 are on VGG16 at a sixteenth of its width, all others on EfficientNet-Lite0 at a quarter, from random "
+    "weights; batches and steps keep the order of the published ones.",
+)
 
 
 def _small() -> tuple[Training, ...]:
-    return ()
+    pyramid = (*LITE0, "network=deeplab_aspp_lite0", "steps=80", "batch_size=8")
+    return (
+        Training("view_7x7", "deeplab_v1_7x7_voc", (*SMALL, *NARROW, "crop=90")),
+        Training("view_4x4", "deeplab_v1_voc", (*SMALL, *NARROW, "crop=90")),
+        Training(
+            "view_4x4_large", "deeplab_v1_4x4_voc", (*SMALL, *NARROW, "crop=90", "options={width: 0.0625, rates: [8]}")
+        ),
+        Training("largefov", "deeplab_v1_largefov_voc", (*SMALL, *LARGEFOV)),
+        Training("poly_6k_30", "deeplab_v2_largefov_6k_batch30_voc", (*SMALL, *LARGEFOV)),
+        Training("poly_10k_30", "deeplab_v2_largefov_10k_batch30_voc", (*SMALL, *LARGEFOV, "steps=80")),
+        Training("poly_10k", "deeplab_v2_largefov_10k_batch10_voc", (*SMALL, *LARGEFOV, "steps=80", "batch_size=4")),
+        Training("poly_20k", "deeplab_v2_largefov_voc", (*SMALL, *LARGEFOV, "steps=120", "batch_size=4")),
+        Training("aspp_s", "deeplab_v2_aspp_s_voc", (*SMALL, *pyramid, "options={width: 0.25, rates: [2, 4, 8, 12]}")),
+        Training("aspp_l", "deeplab_v2_aspp_l_voc", (*SMALL, *pyramid, "options={width: 0.25}")),
+    )

@@ -65,8 +65,45 @@ def _full() -> tuple[Training, ...]:
     )
 
 
-SMALL_REMARKS = ()
+SMALL = (
+    "split=null", "select=train", "hold_out=0", "init=model", "learn=all", "optimiser=adamw", "learning_rate=0.003",
+    "bias_rate=1", "momentum=0.9", "weight_decay=0.0001", "divide_by=places", "schedule=poly", "warmup=5", "steps=30",
+    "save_every=10", "accumulate=1", "batch_size=8", "crop=160", "stretch=null", "flip=0.5", "workers=0",
+)  # fmt: skip
+"""What makes minutes of the published trainings: few steps of small windows, from random weights."""
+
+LITE0 = ("network=gdn_lite0", "options={width: 0.25, side: 160}")
+LABELLED = ("network=gdn_lite0", "options={width: 0.25, side: 160, label_loss: true}", "label_loss=1")
+VGG16 = ("options={width: 0.0625, side: 160}", "last_rate=0.03", "batch_size=4")
+VGG16_LABELLED = ("options={width: 0.0625, side: 160, label_loss: true}", "last_rate=0.03", "batch_size=4")
+
+SMALL_REMARKS = (
+    "Small: FCN-32s is on EfficientNet-Lite0 at a quarter of its width; its fully connected half, and LargeFOV, are on VGG16 "
+    "at a sixteenth. All begin from random weights.",
+)
 
 
 def _small() -> tuple[Training, ...]:
-    return ()
+    base = (*SMALL, "init=none", "options={width: 0.25}", "learning_rate=0.01", "steps=60")
+    view = (*SMALL, "init=none", "options={width: 0.0625}", "crop=97", "last_rate=0.03", "batch_size=4")
+    return (
+        Training("fcn32s", "fcn32s_voc", (*base, "network=fcn32s_lite0")),
+        Training("interpolation_new", "gdn_interpolation_fcn32s_voc_new", (*SMALL, *LITE0, "learn=added"), "fcn32s"),
+        Training("interpolation", "gdn_interpolation_fcn32s_voc", (*SMALL, *LITE0), "interpolation_new"),
+        Training("gdn_new", "gdn_fcn32s_voc_new", (*SMALL, *LABELLED, "learn=added"), "fcn32s"),
+        Training("gdn", "gdn_fcn32s_voc", (*SMALL, *LABELLED), "gdn_new"),
+        Training("fc_new", "gdn_fc_fcn32s_voc_new", (*SMALL, *VGG16, "init=none")),
+        Training("fc", "gdn_fc_fcn32s_voc", (*SMALL, *VGG16), "fc_new"),
+        Training("largefov", "deeplab_v1_largefov_voc", view),
+        Training(
+            "largefov_interpolation_new",
+            "gdn_interpolation_largefov_voc_new",
+            (*SMALL, *VGG16, "learn=added"),
+            "largefov",
+        ),
+        Training(
+            "largefov_interpolation", "gdn_interpolation_largefov_voc", (*SMALL, *VGG16), "largefov_interpolation_new"
+        ),
+        Training("largefov_gdn_new", "gdn_largefov_voc_new", (*SMALL, *VGG16_LABELLED, "learn=added"), "largefov"),
+        Training("largefov_gdn", "gdn_largefov_voc", (*SMALL, *VGG16_LABELLED), "largefov_gdn_new"),
+    )
