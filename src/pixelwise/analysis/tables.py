@@ -48,10 +48,15 @@ def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
 
 def _line(row: Row, split: str, judged: Judgements) -> tuple[str, str, str, str, str]:
     if row.system is None:
-        return row.name, f"{row.published:g}", NOTHING, NOTHING, row.source
+        return row.name, _printed(row), NOTHING, NOTHING, row.source
     one = judged[row.system, split].intervals["mean_iou"]
     within = NOTHING if one.low != one.low else f"{percent(one.low)} to {percent(one.high)}"
-    return row.name, f"{row.published:g}", percent(one.value), within, row.source
+    return row.name, _printed(row), percent(one.value), within, row.source
+
+
+def _printed(row: Row) -> str:
+    """The published number with one decimal, or two where the second is not 0."""
+    return f"{row.published:.2f}".removesuffix("0")
 
 
 def _text(attempt: Attempt, judged: Judgements, trainings: Sequence[Sequence[str]], facts: Mapping[str, str]) -> str:
@@ -80,9 +85,7 @@ def _csv(tables: Sequence[Table], judged: Judgements) -> str:
             ours = [""] * len(measures)
             if row.system is not None:
                 ours = [f"{getattr(judged[row.system, table.split].measures, name):.6f}" for name in measures]
-            writer.writerow(
-                [table.title, table.split, row.name, row.system or "", f"{row.published:g}", row.source, *ours]
-            )
+            writer.writerow([table.title, table.split, row.name, row.system or "", _printed(row), row.source, *ours])
     return text.getvalue()
 
 
