@@ -98,7 +98,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ours_stands_beside_the_published_number(whole: Path) -> None:
     lines = list(csv.DictReader((whole / "tables.csv").read_text(encoding="utf-8").splitlines()))
     assert [line["row"] for line in lines] == ["coarse", "lost", "fine", "both"]
-    assert [line["published_mean_iou_percent"] for line in lines] == ["10.5", "11", "12", "13"]
+    assert [line["published_mean_iou_percent"] for line in lines] == ["10.5", "11.0", "12.0", "13.0"]
     assert [bool(line["mean_iou"]) for line in lines] == [True, False, True, True]
     for line in lines:
         if line["mean_iou"]:
@@ -106,8 +106,8 @@ def test_ours_stands_beside_the_published_number(whole: Path) -> None:
             assert float(line["mean_iou"]) == pytest.approx(own.mean_iou, abs=1e-6)
             assert float(line["pixel_accuracy"]) == pytest.approx(own.pixel_accuracy, abs=1e-6)
     text = (whole / "table.md").read_text(encoding="utf-8")
-    assert "| lost | 11 | – | – | A paper, table 1 |" in text
-    assert f"| fine | 12 | {100 * float(lines[2]['mean_iou']):.1f} | " in text
+    assert "| lost | 11.0 | – | – | A paper, table 1 |" in text
+    assert f"| fine | 12.0 | {100 * float(lines[2]['mean_iou']):.1f} | " in text
     assert "| fine | fcn16s_lite0 | fcn16s_voc, changed | coarse | 4 |" in text
     assert "- Nothing is learned." in text
 

@@ -50,12 +50,18 @@ def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
 
 
 def _line(row: Row, split: str, judged: Judgements) -> tuple[str, str, str, str, str]:
-    published = NOTHING if row.published is None else f"{row.published:g}"
     if row.system is None:
-        return row.name, published, NOTHING, NOTHING, row.source
+        return row.name, _printed(row), NOTHING, NOTHING, row.source
     one = judged[row.system, split].intervals["mean_iou"]
     within = NOTHING if one.low != one.low else f"{percent(one.low)} to {percent(one.high)}"
-    return row.name, published, percent(one.value), within, row.source
+    return row.name, _printed(row), percent(one.value), within, row.source
+
+
+def _printed(row: Row) -> str:
+    """The published number with one decimal, or two where the second is not 0; a dash where there is none."""
+    if row.published is None:
+        return NOTHING
+    return f"{row.published:.2f}".removesuffix("0")
 
 
 def _text(attempt: Attempt, judged: Judgements, trainings: Sequence[Sequence[str]], facts: Mapping[str, str]) -> str:
@@ -84,7 +90,7 @@ def _csv(tables: Sequence[Table], judged: Judgements) -> str:
             ours = [""] * len(measures)
             if row.system is not None:
                 ours = [f"{getattr(judged[row.system, table.split].measures, name):.6f}" for name in measures]
-            published = "" if row.published is None else f"{row.published:g}"
+            published = "" if row.published is None else _printed(row)
             writer.writerow([table.title, table.split, row.name, row.system or "", published, row.source, *ours])
     return text.getvalue()
 

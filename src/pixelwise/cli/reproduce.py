@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="fcn, deeplab or gdn.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="fcn, deconvnet, deeplab or gdn.")],
     data: DataArgument,
     small: Annotated[
         bool, typer.Option("--small", help="Minutes on a laptop: narrow networks, few steps, any data.")
