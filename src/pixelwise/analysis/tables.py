@@ -17,6 +17,7 @@ from pixelwise.report.gallery import images, looking_at
 from pixelwise.report.judged import Judged
 from pixelwise.report.markup import element
 from pixelwise.report.page import Section, page
+from pixelwise.training.two_stages import TwoStageFolder
 from pixelwise.weights.checkpoint import CONFIG
 
 HEAD = ("system", "published", "ours", "95 % interval", "source of the published number")
@@ -113,17 +114,18 @@ def _trainings(attempt: Attempt) -> list[Sequence[str]]:
     lines: list[Sequence[str]] = []
     for training in attempt.reproduction.trainings:
         path = attempt.folder / RUNS / training.name
-        record = json.loads((path / "model" / CONFIG).read_text(encoding="utf-8"))["record"]
         recipes = training.recipes()
+        runs = (path,) if len(recipes) == 1 else tuple(stage.path for stage in TwoStageFolder(path).stages)
+        records = [json.loads((run / "model" / CONFIG).read_text(encoding="utf-8"))["record"] for run in runs]
         names = (training.recipe,) if isinstance(training.recipe, str) else training.recipe
         lines.append(
             (
                 training.name,
                 recipes[0].network,
                 f"{' then '.join(names)}{', changed' if training.changes else ''}",
-                training.after or record["started_from"].split(" (")[0],
+                training.after or records[0]["started_from"].split(" (")[0],
                 " + ".join(f"{recipe.steps:,}" for recipe in recipes),
-                f"{record['minutes']:g}",
+                f"{sum(record['minutes'] for record in records):.3g}",
             )
         )
     return lines
