@@ -80,12 +80,12 @@ SMALL = (
 )  # fmt: skip
 """What makes a minute of the trainings: a sixteenth of the width, random weights, few steps."""
 
-SMALL_WINDOWS = {"boxes": 10, "minimum_side": 48}
+SMALL_WINDOWS = {"boxes": 6, "minimum_side": 48}
 """Generated images are about half as large as the least window of the release."""
 
 SMALL_REMARKS = (
     "Small: trunks and decoders have a sixteenth of their width and learn from random weights; windows of 48 pixels and "
-    "more count, ten an image. FCN-8s learns at once, about as long as DeconvNet.",
+    "more count, six an image. FCN-8s learns at once, about as long as DeconvNet.",
 )
 
 
@@ -99,7 +99,7 @@ def _small() -> tuple[Training, ...]:
         "momentum=0.9",
         "divide_by=places",
         "batch_size=4",
-        "steps=120",
+        "steps=40",
     )
     return (
         Training("fcn8s", "fcn8s_atonce_voc", (*SMALL, *fcn, "accumulate=1", "crop=96", "flip=0.5")),
