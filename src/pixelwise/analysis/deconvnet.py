@@ -93,16 +93,11 @@ def _small() -> tuple[Training, ...]:
     stages = ("deconvnet_small_stage1", "deconvnet_small_stage2")
     learned = ("still_stages=0", "backbone_rate=1", "learning_rate=0.01", "steps=60")
     fcn = (
-        "learning_rate=0.003",
-        "last_rate=10",
-        "bias_rate=1",
-        "momentum=0.9",
-        "divide_by=places",
-        "batch_size=4",
-        "steps=40",
-    )
+        "learning_rate=0.003", "last_rate=10", "bias_rate=1", "momentum=0.9", "divide_by=places", "accumulate=1",
+        "batch_size=4", "crop=96", "flip=0.5", "steps=40",
+    )  # fmt: skip
     return (
-        Training("fcn8s", "fcn8s_atonce_voc", (*SMALL, *fcn, "accumulate=1", "crop=96", "flip=0.5")),
+        Training("fcn8s", "fcn8s_atonce_voc", (*SMALL, *fcn)),
         Training("deconvnet", stages, (*SMALL, *learned), statistics=Statistics(batch_size=8, passes=10)),
     )
 
