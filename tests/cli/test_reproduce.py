@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,15 @@ def test_the_verb_ends_in_tables_and_says_how_to_go_on(
     assert "| fine | 12.0 | " in answer.out
     assert f"page: {tmp_path / 'out' / 'page.html'}" in answer.err
     assert "other images" in pixelwise(*words[:2], "shapes:15", *words[3:]).complaint
+
+
+def test_the_lines_for_full_size_are_understood(
+    pixelwise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## At full size\n\n```\n(.*?)```", guide, re.DOTALL)
+    brought, reproduced = (shlex.split(line)[1:] for line in block.splitlines())
+    assert "VGG_ILSVRC_16_layers.caffemodel: " in pixelwise(*brought).complaint  # half a gigabyte that is not here
+    assert pixelwise(*reproduced).complaint.startswith("VOC2011: no such folder")
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pixelwise.analysis.reproduction import Reproduction, Row, Table, Training, trained
 from pixelwise.inference.systems import Node, Refinement
+from pixelwise.models.published.deeplab import ASPP_L, ASPP_S, LARGEFOV
 
 VIEWS = "DeepLab v1 (ICLR 2015), table 2"
 SCHEDULES = "DeepLab v2 (PAMI 2018), table 2"
@@ -94,36 +95,33 @@ def _full() -> tuple[Training, ...]:
 
 
 SMALL = (
-    "split=null", "select=train", "init=none", "optimiser=adamw", "bias_rate=1", "last_rate=1", "weight_decay=0.0001",
-    "save_every=20", "crop=97", "workers=0",
+    "network=deeplab8s_lite0", "split=null", "select=train", "init=none", "optimiser=adamw", "learning_rate=0.01",
+    "bias_rate=1", "last_rate=1", "weight_decay=0.0001", "save_every=20", "batch_size=8", "steps=80", "crop=97", "workers=0",
 )  # fmt: skip
 """What makes minutes of the published trainings: few steps of small windows, from random weights."""
 
-NARROW = ("options={width: 0.0625}", "learning_rate=0.003", "last_rate=0.03", "batch_size=4", "steps=40")
-"""For VGG16, which has no batch norm: its scores see features of some hundreds, for pixels are not divided by anything."""
-
-LITE0 = ("learning_rate=0.01", "batch_size=8", "steps=60")
-LARGEFOV = (*LITE0, "network=deeplab_largefov_lite0", "options={width: 0.25}")
-
 SMALL_REMARKS = (
-    "Small: 7x7 and 4x4 are on VGG16 at a sixteenth of its width, all others on EfficientNet-Lite0 at a quarter, from random "
-    "weights; batches and steps keep the order of the published ones.",
+    "Small: all networks are deeplab8s on EfficientNet-Lite0 at a quarter of its width, from random weights; fc6 of 7x7 or "
+    "4x4 stands as the 3x3 kernels at the rates at which it would look. Batches and steps keep the order of the published ones.",
 )
 
 
 def _small() -> tuple[Training, ...]:
-    pyramid = (*LITE0, "network=deeplab_aspp_lite0", "steps=80", "batch_size=8")
+    def seen_at(*rates: int) -> tuple[str, ...]:
+        return (*SMALL, f"options={{width: 0.25, rates: {list(rates)}}}")
+
+    large = seen_at(*LARGEFOV)
     return (
-        Training("view_7x7", "deeplab_v1_7x7_voc", (*SMALL, *NARROW, "crop=90")),
-        Training("view_4x4", "deeplab_v1_voc", (*SMALL, *NARROW, "crop=90")),
         Training(
-            "view_4x4_large", "deeplab_v1_4x4_voc", (*SMALL, *NARROW, "crop=90", "options={width: 0.0625, rates: [8]}")
-        ),
-        Training("largefov", "deeplab_v1_largefov_voc", (*SMALL, *LARGEFOV)),
-        Training("poly_6k_30", "deeplab_v2_largefov_6k_batch30_voc", (*SMALL, *LARGEFOV)),
-        Training("poly_10k_30", "deeplab_v2_largefov_10k_batch30_voc", (*SMALL, *LARGEFOV, "steps=80")),
-        Training("poly_10k", "deeplab_v2_largefov_10k_batch10_voc", (*SMALL, *LARGEFOV, "steps=80", "batch_size=4")),
-        Training("poly_20k", "deeplab_v2_largefov_voc", (*SMALL, *LARGEFOV, "steps=120", "batch_size=4")),
-        Training("aspp_s", "deeplab_v2_aspp_s_voc", (*SMALL, *pyramid, "options={width: 0.25, rates: [2, 4, 8, 12]}")),
-        Training("aspp_l", "deeplab_v2_aspp_l_voc", (*SMALL, *pyramid, "options={width: 0.25}")),
+            "view_7x7", "deeplab_v1_7x7_voc", seen_at(4, 8, 12)
+        ),  # rate 4: the places 0, 4, 8 and 12 on either side
+        Training("view_4x4", "deeplab_v1_voc", seen_at(2, 6)),  # rate 4: the places 2 and 6 on either side
+        Training("view_4x4_large", "deeplab_v1_4x4_voc", seen_at(4, 12)),  # rate 8: twice as far
+        Training("largefov", "deeplab_v1_largefov_voc", large),
+        Training("poly_6k_30", "deeplab_v2_largefov_6k_batch30_voc", large),
+        Training("poly_10k_30", "deeplab_v2_largefov_10k_batch30_voc", (*large, "steps=130")),
+        Training("poly_10k", "deeplab_v2_largefov_10k_batch10_voc", (*large, "steps=130", "batch_size=4")),
+        Training("poly_20k", "deeplab_v2_largefov_voc", (*large, "steps=260", "batch_size=4")),
+        Training("aspp_s", "deeplab_v2_aspp_s_voc", (*seen_at(*ASPP_S), "steps=260", "batch_size=4")),
+        Training("aspp_l", "deeplab_v2_aspp_l_voc", (*seen_at(*ASPP_L), "steps=260", "batch_size=4")),
     )

@@ -74,6 +74,7 @@ SMALL = (
 
 LITE0 = ("network=gdn_lite0", "options={width: 0.25, side: 160}")
 LABELLED = ("network=gdn_lite0", "options={width: 0.25, side: 160, label_loss: true}", "label_loss=1")
+LONGER = ("steps=100", "batch_size=4", "learning_rate=0.005")
 VGG16 = ("options={width: 0.0625, side: 160}", "last_rate=0.03", "batch_size=4")
 VGG16_LABELLED = ("options={width: 0.0625, side: 160, label_loss: true}", "last_rate=0.03", "batch_size=4")
 
@@ -84,14 +85,14 @@ SMALL_REMARKS = (
 
 
 def _small() -> tuple[Training, ...]:
-    base = (*SMALL, "init=none", "options={width: 0.25}", "learning_rate=0.01", "steps=60")
+    base = (*SMALL, "init=none", "options={width: 0.25}", "learning_rate=0.01", "batch_size=4", "steps=200")
     view = (*SMALL, "init=none", "options={width: 0.0625}", "crop=97", "last_rate=0.03", "batch_size=4")
     return (
         Training("fcn32s", "fcn32s_voc", (*base, "network=fcn32s_lite0")),
         Training("interpolation_new", "gdn_interpolation_fcn32s_voc_new", (*SMALL, *LITE0, "learn=added"), "fcn32s"),
-        Training("interpolation", "gdn_interpolation_fcn32s_voc", (*SMALL, *LITE0), "interpolation_new"),
+        Training("interpolation", "gdn_interpolation_fcn32s_voc", (*SMALL, *LITE0, *LONGER), "interpolation_new"),
         Training("gdn_new", "gdn_fcn32s_voc_new", (*SMALL, *LABELLED, "learn=added"), "fcn32s"),
-        Training("gdn", "gdn_fcn32s_voc", (*SMALL, *LABELLED), "gdn_new"),
+        Training("gdn", "gdn_fcn32s_voc", (*SMALL, *LABELLED, *LONGER), "gdn_new"),
         Training("fc_new", "gdn_fc_fcn32s_voc_new", (*SMALL, *VGG16, "init=none")),
         Training("fc", "gdn_fc_fcn32s_voc", (*SMALL, *VGG16), "fc_new"),
         Training("largefov", "deeplab_v1_largefov_voc", view),

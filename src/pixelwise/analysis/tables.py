@@ -13,16 +13,20 @@ from pixelwise.analysis.reproduction import RUNS, Row, Table
 from pixelwise.files import write_text
 from pixelwise.report import tables as markup
 from pixelwise.report.figures import percent
-from pixelwise.report.gallery import images, looking_at
+from pixelwise.report.gallery import chosen, looking_at
 from pixelwise.report.judged import Judged
 from pixelwise.report.markup import element
 from pixelwise.report.page import Section, page
+from pixelwise.report.strips import legend, occurring, strip
 from pixelwise.training.two_stages import TwoStageFolder
 from pixelwise.weights.checkpoint import CONFIG
 
 HEAD = ("system", "published", "ours", "95 % interval", "source of the published number")
 LEARNED = ("training", "network", "recipe", "starts from", "steps", "minutes")
 NOTHING = "–"
+
+IMAGES = 4
+"""So many are shown below a table."""
 
 Judgements = Mapping[tuple[str, str], Judged]
 """Systems with the splits that they were measured on."""
@@ -97,16 +101,24 @@ def _csv(tables: Sequence[Table], judged: Judgements) -> str:
 
 
 def _section(attempt: Attempt, number: int, table: Table, judged: Judgements) -> Section:
-    """A table, and some images with what its pictured systems say of them."""
+    """A table, and some images with what its pictured systems say of them: where they differ most, or the first."""
     rows = [_line(row, table.split, judged) for row in table.rows]
-    shown = markup.table(f"Mean IoU in percent on the split {table.split}", HEAD, rows)
     models = {system: attempt.model(system) for system in table.pictured}
     first = models[table.pictured[0]]
-    look = looking_at(
-        attempt.matched(first, table.split).data, {name: model.predictor for name, model in models.items()}
+    data = attempt.matched(first, table.split).data
+    look = looking_at(data, {name: model.predictor for name, model in models.items()})
+    differing = chosen([judged[system, table.split] for system in table.pictured])
+    places = [place for group in differing.values() for place in group] or list(range(len(data)))
+    seen = [look(data.names[place]) for place in places[:IMAGES]]
+    return Section(
+        f"table-{number}",
+        table.title,
+        [
+            markup.table(f"Mean IoU in percent on the split {table.split}", HEAD, rows),
+            legend(occurring(seen), first.label_spec),
+            *(strip(looked, first.label_spec, looked.name) for looked in seen),
+        ],
     )
-    pictures, _ = images([judged[system, table.split] for system in table.pictured], look, first.label_spec)
-    return Section(f"table-{number}", table.title, [shown, *pictures.content])
 
 
 def _trainings(attempt: Attempt) -> list[Sequence[str]]:
