@@ -91,3 +91,16 @@ def test_windows_are_timed_plain_and_fast():
     agree = [float(row.split()[-1].removesuffix("%")) for row in fast]
     assert agree[0] > 99
     assert agree[1] > 50  # of 21 classes, by random weights
+
+
+@pytest.mark.slow
+def test_a_step_of_deconvnet_is_timed_and_its_memory_told():
+    *steps, machine, step, memory = run(
+        "deconvnet.py", "--width", "0.03125", "--batch", "2", "--accumulate", "2"
+    ).splitlines()
+    assert len(steps) == 2  # one that does not count
+    assert "deconvnet_stage1_voc" in machine
+    assert float(step.removeprefix("a step of 2 x 2 windows: ").split()[0]) == pytest.approx(
+        float(steps[1].split()[0]), abs=0.06
+    )
+    assert 0.1 < float(memory.removeprefix("memory: ").split()[0]) < 20

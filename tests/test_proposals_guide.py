@@ -69,5 +69,5 @@ def test_the_commands_and_the_python_lines_work_in_their_order(tmp_path):
         assert done.returncode == 0, f"{words}\n{done.stderr}"
     assert len(json.loads((tmp_path / "boxes" / "cat.json").read_text())["boxes"]) > 1000
     assert len(json.loads((tmp_path / "few-boxes" / "cat.json").read_text())["boxes"]) == 100
-    for made in ("recall.png", "stage1.npz", "stage2.npz", "runs/deconvnet/model/config.json"):
+    for made in ("recall.png", "stage1.npz", "stage2.npz", "runs/deconvnet/model/config.json", "deconvnet.html"):
         assert (tmp_path / made).is_file()

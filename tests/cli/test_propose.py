@@ -178,9 +178,21 @@ def test_recall_says_the_same_in_text_and_json_and_draws(pixelwise, tmp_path):
         assert picture.size == (1200, 800)
 
 
+def test_recall_of_some_classes_counts_their_objects_alone(pixelwise):
+    def objects(*words: str) -> int:
+        answer = pixelwise("recall", "shapes:20", "--edges", "random", "--json", *words)
+        assert answer.code == 0, answer.err
+        return json.loads(answer.out)["objects"]
+
+    every, some, others = objects(), objects("--classes", "disc, ring"), objects("--classes", "square,triangle,line")
+    assert some + others == every
+    assert 0 < some < every
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
+        (("shapes:10", "--classes", "disk"), ("unknown class 'disk'", "did you mean 'disc'?")),
         (("shapes:10", "--edges", "edgy"), ("--edges 'edgy'", "gradient, hed, random")),
         (("shapes:10", "--weights", "w"), ("goes with --edges hed",)),
         (("shapes:10", "--edges", "hed"), ("--weights FILE",)),

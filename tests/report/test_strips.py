@@ -10,15 +10,19 @@ from PIL import Image
 
 from pixelwise.data.shapes import LABEL_SPEC
 from pixelwise.labels import IGNORE, LabelSpec
-from pixelwise.report.colours import ERROR, OKABE_ITO, distinct, painted
+from pixelwise.report.colours import ERROR, OKABE_ITO, distinct, heated, painted
 from pixelwise.report.strips import (
     BANDS,
     LONGEST_SIDE,
     WINDOW,
     Looked,
     error_map,
+    heat_panel,
+    label_panel,
     legend,
     occurring,
+    photograph_panel,
+    row,
     strip,
     trimap_drawn,
 )
@@ -149,3 +153,27 @@ def test_the_bands_are_drawn_where_the_boundaries_are():
     _, of_truth, *_ = pictures(drawn).values()
     assert of_truth.any()  # the disc is not black
     assert trimap_drawn(looked(np.zeros((50, 50))), LABEL_SPEC) is None
+
+
+def test_heat_goes_from_black_to_white_and_ever_lighter():
+    shades = heated(np.linspace(-0.5, 1.5, 41)[None])[0]
+    assert (shades[:11] == 0).all()
+    assert (shades[30:] == 255).all()
+    grey = shades @ [0.299, 0.587, 0.114]
+    assert (np.diff(grey[10:31]) > 0).all()
+
+
+def test_a_row_has_the_panels_that_it_was_given():
+    panels = [
+        photograph_panel("one", GREY, "an image"),
+        label_panel("two", np.array([[0, 1]], np.uint8), LABEL_SPEC, "a label map"),
+        heat_panel("three", np.array([[0.0, 1.0]]), "heat"),
+    ]
+    markup = row(panels, "said")
+    seen = pictures(markup)
+    assert list(seen) == ["an image", "a label map, with background, disc", "heat"]
+    assert [re.findall("<span>([^<]*)</span>", markup), "said" in markup] == [["one", "two", "three"], True]
+    cells = seen["heat"]
+    assert cells.shape == (LONGEST_SIDE // 2, LONGEST_SIDE, 3)
+    assert not cells[:, : LONGEST_SIDE // 2].any()
+    assert (cells[:, LONGEST_SIDE // 2 :] == 255).all()

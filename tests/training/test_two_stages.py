@@ -16,10 +16,11 @@ import pixelwise
 from pixelwise.data.dataset import DataSet
 from pixelwise.data.shapes import Shapes
 from pixelwise.models.network import Network
-from pixelwise.training import two_stages
+from pixelwise.training import resumed, two_stages
 from pixelwise.training.loop import Progress
 from pixelwise.training.recipe import Recipe, read_recipe
-from pixelwise.training.two_stages import Judge, Statistics, TwoStageFolder, train_two_stages
+from pixelwise.training.resumed import Judge
+from pixelwise.training.two_stages import Statistics, TwoStageFolder, train_two_stages
 from pixelwise.weights.checkpoint import load_checkpoint
 
 DATA = Shapes(6, size=(120, 160))
@@ -133,7 +134,7 @@ def test_one_that_was_killed_behind_its_last_step_learns_nothing_twice(
             done(tmp_path)
     assert (tmp_path / "estimated").is_dir() == (broken == "fold")
     assert not (tmp_path / "model").exists()
-    monkeypatch.setattr(two_stages, "run", killed)
+    monkeypatch.setattr(resumed, "run", killed)
     assert done(tmp_path)
     assert traces(tmp_path) == traces(whole)
     assert done(tmp_path)  # and nothing is left to do

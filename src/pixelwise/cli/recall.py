@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,10 @@ def recall(
     ] = None,
     weights: WeightsOption = None,
     settings: SetOption = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Look for objects of these classes alone; the rest is ignored."),
+    ] = None,
     split: Annotated[str, typer.Option(help="The split to measure on, or 'all'.")] = "val",
     layout: LayoutOption = "auto",
     sbd: SbdOption = None,
@@ -58,6 +63,8 @@ def recall(
         refuse_unwritable(figure.parent, "--figure")
     proposers = _proposers(edges or [GRADIENT, RANDOM], weights, settings)
     opened = open_announced(data, split, announce_layout(data, layout), sbd)
+    if classes is not None:
+        opened = opened.with_classes([name.strip() for name in classes.split(",")])
     recalls = {}
     for name, proposer in proposers.items():
         with progress(name, len(opened)) as advance:
@@ -66,7 +73,7 @@ def recall(
         from pixelwise.report.proposals import draw_recall
 
         draw_recall(recalls, figure)
-    print(json.dumps(_record(data, split, recalls)) if as_json else table(recalls))
+    print(json.dumps(_record(data, split, opened.label_spec.names, recalls)) if as_json else table(recalls))
 
 
 def _proposers(names: list[str], weights: Path | None, settings: list[str] | None) -> dict[str, Proposer]:
@@ -102,7 +109,7 @@ def table(recalls: dict[str, Recall]) -> str:
     return "\n".join(lines)
 
 
-def _record(data: str, split: str, recalls: dict[str, Recall]) -> dict[str, object]:
+def _record(data: str, split: str, classes: Sequence[str], recalls: dict[str, Recall]) -> dict[str, object]:
     from pixelwise.evaluation.recall import COUNTS
 
     first = next(iter(recalls.values()))
@@ -114,5 +121,6 @@ def _record(data: str, split: str, recalls: dict[str, Recall]) -> dict[str, obje
         for name, found in recalls.items()
     }
     return {
-        "data": data, "split": split, "images": first.images, "objects": first.objects, "counts": COUNTS, "recall": curves,
+        "data": data, "split": split, "classes": classes, "images": first.images, "objects": first.objects,
+        "counts": COUNTS, "recall": curves,
     }  # fmt: skip

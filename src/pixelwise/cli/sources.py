@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelwise.errors import InputError
@@ -45,7 +43,7 @@ def open_source(reference: str, device: str | None = None, crf: str | None = Non
     head  which of a network's heads answers; predictions that were kept are of the one they are of
     """
     from pixelwise.evaluation.answers import Predictions, is_predictions
-    from pixelwise.inference.loading import find_model, load
+    from pixelwise.inference.loading import digest_of, load
 
     if is_predictions(reference):
         if crf is not None:
@@ -55,26 +53,5 @@ def open_source(reference: str, device: str | None = None, crf: str | None = Non
         kept = Predictions.read(reference)
         return Source(kept, kept.label_spec)
     loaded = load(reference, device=device, crf=crf, head=head)  # first: it refuses a system that is a part of itself
-    digest = hashlib.sha256()
-    for key in ("crf", "head"):
-        if key in loaded.record:
-            digest.update(json.dumps(loaded.record[key]).encode())
-    for path in _decisive_files(find_model(reference)):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return Source(loaded.predictor, loaded.label_spec, digest.hexdigest()[:16], loaded.record.get("crf"))
-
-
-def _decisive_files(folder: Path) -> Iterator[Path]:
-    """What a model's answers depend on: its weights, or what a system is made of and the weights of all its models."""
-    from pixelwise.inference.loading import find_member
-    from pixelwise.inference.systems import SYSTEM_FILE, places, read_system, weight_files
-
-    if not (folder / SYSTEM_FILE).is_file():
-        yield from sorted(folder.glob("*.safetensors"))
-        return
-    yield from sorted(folder.glob("*.yaml"))  # the system, and presets that lie beside it
-    system = read_system(folder)
-    yield from weight_files(system, folder)
-    for place in places(system):
-        yield from _decisive_files(find_member(place, folder))
+    also = b"".join(json.dumps(loaded.record[key]).encode() for key in ("crf", "head") if key in loaded.record)
+    return Source(loaded.predictor, loaded.label_spec, digest_of(reference, also), loaded.record.get("crf"))

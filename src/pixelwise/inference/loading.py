@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from pixelwise.errors import InputError, import_extra, unknown_name
 from pixelwise.inference.model import Model
-from pixelwise.inference.systems import SYSTEM_FILE, compose, places, read_system
+from pixelwise.inference.systems import SYSTEM_FILE, compose, places, read_system, weight_files
 from pixelwise.labels import MAIN, LabelSpec
 from pixelwise.refinement.presets import read_preset
 
@@ -107,6 +109,27 @@ def _load_system(folder: Path, device: str | None, within: tuple[Path, ...]) -> 
 def find_member(place: str, folder: Path) -> Path:
     """The directory of a model that the system in `folder` is made of; `place` is as it is named there."""
     return find_model(folder / place if (folder / place).exists() else place)
+
+
+def digest_of(reference: str | os.PathLike[str], also: bytes = b"") -> str:
+    """A word of 16 letters that changes when a model's answers may have: of its weights, a system's parts, and `also`."""
+    digest = hashlib.sha256(also)
+    for path in _decisive_files(find_model(reference)):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _decisive_files(folder: Path) -> Iterator[Path]:
+    """What a model's answers depend on: its weights, or what a system is made of and the weights of all its models."""
+    if not (folder / SYSTEM_FILE).is_file():
+        yield from sorted(folder.glob("*.safetensors"))
+        return
+    yield from sorted(folder.glob("*.yaml"))  # the system, and presets that lie beside it
+    system = read_system(folder)
+    yield from weight_files(system, folder)
+    for place in places(system):
+        yield from _decisive_files(find_member(place, folder))
 
 
 def _load_member(place: str, folder: Path, device: str | None, within: tuple[Path, ...]) -> Model:

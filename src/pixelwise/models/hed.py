@@ -5,6 +5,8 @@ Source: Holistically-Nested Edge Detection (Xie & Tu, ICCV 2015), section 3 and 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,9 +21,12 @@ from pixelwise.models.published.fcn import caffe_normalise
 RELEASED_PADDING = 35
 """Of conv1_1: room for the enlarged maps to be cut to the image. Source: the released `deploy.prototxt`."""
 
+BALANCE = 9.0
+"""How much more an edge pixel weighed in training than another. Source: HED, section 2.2: 90 % of the truth is no edge."""
+
 
 class HED(nn.Module):
-    """Images `(N, 3, H, W)` float, RGB, 0..255 -> logits `(N, 1, H, W)` of an edge; their sigmoid is its strength.
+    """Images `(N, 3, H, W)` float, RGB, 0..255 -> logits `(N, 1, H, W)` of an edge, as the release gives them.
 
     Each stage of VGG16 is scored before its pool, enlarged to the image, and the five are summed with learned weights.
 
@@ -53,14 +58,16 @@ class HED(nn.Module):
 
     @torch.inference_mode()
     def edges(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """How strong an edge is at each pixel: an image `(H, W, 3)` uint8, RGB -> `(H, W)` float32, 0..1.
+        """How likely an edge is at each pixel: an image `(H, W, 3)` uint8, RGB -> `(H, W)` float32, 0..1.
 
+        The network's own sigmoid is not that: its loss weighs edges `BALANCE` times as much, which adds the logarithm of it
+        to every logit. With it half of a photograph would be edges to EdgeBoxes; here it is taken off again.
         Raises `InputError` for another shape or type.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"expected an image (H, W, 3) uint8, got {image.shape} {image.dtype}: convert it to RGB")
         pixels = torch.from_numpy(np.array(image)).movedim(2, 0)[None].to(self.fuse.weight)
-        return self(pixels)[0, 0].sigmoid().cpu().numpy()
+        return (self(pixels)[0, 0] - math.log(BALANCE)).sigmoid().cpu().numpy()
 
 
 def create_hed(*, width: float = 1.0, as_released: bool = False) -> HED:

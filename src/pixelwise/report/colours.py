@@ -18,6 +18,9 @@ CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 ERROR = (165, 0, 75)
 """Crimson, which no class has, and darker than the grey around it to every eye: a pixel predicted wrongly."""
 
+HEAT = ((0, 0, 0), (0, 114, 178), (86, 180, 233), (240, 228, 66), (255, 255, 255))
+"""From 0 to 1 in even steps: black, and three of the colours above that get ever lighter, to white; so grey prints are right."""
+
 _PERIOD = 8
 """Pixels from one stripe or dot of a pattern to the next."""
 
@@ -51,3 +54,10 @@ def painted(labels: NDArray[np.uint8], spec: LabelSpec) -> NDArray[np.uint8]:
     picture = np.where(marked[..., None], np.where(dark, 255, 0), picture).astype(np.uint8)
     picture[labels == IGNORE] = 255
     return picture
+
+
+def heated(plane: NDArray) -> NDArray[np.uint8]:
+    """Numbers `(H, W)` -> a picture `(H, W, 3)`: the lighter, the more; what lies outside 0..1 is as the nearer end."""
+    stops = np.linspace(0, 1, len(HEAT))
+    bands = [np.interp(plane, stops, [colour[band] for colour in HEAT]) for band in range(3)]
+    return np.stack(bands, axis=-1).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Images with truth and predictions in, pictures for a page out: strips with the errors, a legend, a trimap drawn.
+"""Images with truth and predictions in, pictures for a page out: strips with the errors, a legend, a trimap drawn, heat.
 
 Pictures are data URIs, so that a page is one file.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 
 from pixelwise.evaluation.boundary import boundary_distance
 from pixelwise.labels import IGNORE, LabelSpec
-from pixelwise.report.colours import ERROR, painted
+from pixelwise.report.colours import ERROR, heated, painted
 from pixelwise.report.markup import Markup, element
 
 LONGEST_SIDE = 320
@@ -59,7 +59,28 @@ def strip(looked: Looked, spec: LabelSpec, said: str) -> Markup:
             ),
             _panel(f"{of_model}errors", errors, f"{name}: {share:.1%} of the labelled pixels are wrong by {model}"),
         ]
+    return row(panels, said)
+
+
+def row(panels: Sequence[Markup], said: str) -> Markup:
+    """Panels side by side, four in a line, and a line below them."""
     return element("figure", element("div", *panels, class_="strip"), element("figcaption", said))
+
+
+def photograph_panel(title: str, image: NDArray[np.uint8], alt: str) -> Markup:
+    """A panel of a `row` with an image `(H, W, 3)`; `alt` says what is to be seen."""
+    return _panel(title, _photograph(image), alt)
+
+
+def label_panel(title: str, labels: NDArray[np.uint8], spec: LabelSpec, alt: str) -> Markup:
+    """A panel of a `row` with a label map `(H, W)`; its classes, in words, are added to `alt`."""
+    return _panel(title, _drawing(_label_map(labels, spec)), f"{alt}, with {_named(labels, spec)}")
+
+
+def heat_panel(title: str, plane: NDArray, alt: str) -> Markup:
+    """A panel of a `row` with numbers 0..1 `(H, W)`: 0 is black, 1 is white; cells stay squares."""
+    resized = Image.fromarray(heated(plane)).resize(_shown_size(plane), Image.Resampling.NEAREST)
+    return _panel(title, _drawing(np.array(resized)), alt)
 
 
 def legend(classes: Iterable[int], spec: LabelSpec) -> Markup:
@@ -105,7 +126,7 @@ def trimap_drawn(looked: Looked, spec: LabelSpec) -> Markup | None:
             _panel(f"within {width} px", _photograph(drawn), f"{looked.name}: what lies within {width} pixels")
         )
     said = f"The bands of {BANDS[0]} and {BANDS[1]} pixels in a part of {looked.name}; white pixels are not counted in them"
-    return element("figure", element("div", *panels, class_="strip"), element("figcaption", said))
+    return row(panels, said)
 
 
 def _busiest(near: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pixelwise.data.batches import Batches
@@ -21,11 +19,11 @@ from pixelwise.errors import InputError
 from pixelwise.models.folding import fold, reestimate_statistics
 from pixelwise.models.network import Network
 from pixelwise.training.folder import RunFolder
-from pixelwise.training.loop import Progress
 from pixelwise.training.optimiser import hold_still
 from pixelwise.training.plan import Plan, plan
-from pixelwise.training.recipe import Recipe, read_recipe
-from pixelwise.training.run import Count, create_accelerator, run
+from pixelwise.training.recipe import Recipe
+from pixelwise.training.resumed import Judge, finish, refuse_other_recipe
+from pixelwise.training.run import create_accelerator
 from pixelwise.training.windows import with_windows
 from pixelwise.weights.card import model_card
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
@@ -59,16 +57,6 @@ class TwoStageFolder:
         self.model = path / "model"
 
 
-@dataclass(frozen=True)
-class Judge:
-    """What a training is told by and tells: as `run` takes them."""
-
-    count: Count
-    rate: Callable[[NDArray[np.int64]], float]
-    watch: Callable[[Progress], None] = lambda progress: None
-    stop: Callable[[], bool] = lambda: False
-
-
 def train_two_stages(
     recipes: tuple[Recipe, Recipe],
     open_split: Callable[[str | None], DataSet],
@@ -92,17 +80,7 @@ def train_two_stages(
     _refuse(recipes, folder)
     starts = init_from, folder.stages[0].model
     for recipe, start, stage in zip(recipes, starts, folder.stages, strict=True):
-        if stage.has_finished(recipe.steps):
-            continue
-        begun = stage.recipe.is_file()
-        saved = any(stage.states.glob("step-*"))  # one that was killed before its first state needs its start once more
-        with stage.taken():
-            planned = plan(recipe, open_split, splits, init_from=None if saved else start, resumed=saved)
-            planned = with_windows(planned, stage.windows, hed=hed, progress=searching)
-            position = run(
-                planned, stage, count=judge.count, rate=judge.rate, watch=judge.watch, stop=judge.stop, resume=begun
-            )
-        if position.step < recipe.steps:
+        if not finish(recipe, open_split, splits, stage, judge, init_from=start, hed=hed, searching=searching):
             return False
     if not folder.estimated.is_dir():
         planned = plan(recipes[1], open_split, splits, resumed=True)
@@ -166,8 +144,7 @@ def _refuse(recipes: tuple[Recipe, Recipe], folder: TwoStageFolder) -> None:
                 f"stage {number} trains {NETWORK} with windows={windows}, got {recipe.network} with "
                 f"windows={recipe.windows}: choose a recipe of that stage"
             )
-        if stage.recipe.is_file() and read_recipe(stage.recipe) != recipe:
-            raise InputError(f"{stage.path}: began with another recipe; go on with that one, or choose another folder")
+        refuse_other_recipe(recipe, stage)
     if recipes[0].options != recipes[1].options:
         raise InputError(
             f"both stages train one network, got the options {recipes[0].options or 'none'} and "

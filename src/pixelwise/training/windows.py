@@ -58,5 +58,5 @@ def _stage(recipe: Recipe, hed: Path | None) -> Stage:
             raise InputError("edges=hed needs the network's trained weights: give their file by  --hed FILE")
         network = load_hed(hed)
         propose = EdgeBoxes(lambda image: edges_of(network.edges(image)))
-        words = f"hed {hashlib.sha256(hed.read_bytes()).hexdigest()}"
+        words = f"unweighed hed {hashlib.sha256(hed.read_bytes()).hexdigest()}"
     return Proposed(lambda image: propose(image).boxes, f"{words} {propose.settings}")

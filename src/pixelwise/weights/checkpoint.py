@@ -121,6 +121,15 @@ def load_checkpoint(directory: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(network.eval(), network_config, label_spec, record, text, config["link"])
 
 
+def find_checkpoint(folder: str | os.PathLike[str], config: NetworkConfig) -> Path | None:
+    """The first model directory in a folder whose network is `config`'s, whatever its classes; None if there is none."""
+    for path in sorted(Path(folder).glob(f"*/{CONFIG}")):
+        network = _read_config(path)["network"]
+        if (network["name"], network["options"]) == (config.name, dict(config.options)):
+            return path.parent
+    return None
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Rooms below in, the papers' experiments out: each one function, one table."""

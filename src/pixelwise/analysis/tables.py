@@ -1,0 +1,143 @@
+"""An attempt whose systems are measured in, its tables out: as text, as CSV, and on a page with pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pixelwise.analysis.attempt import Attempt
+from pixelwise.analysis.reproduction import RUNS, Row, Table
+from pixelwise.files import write_text
+from pixelwise.report import tables as markup
+from pixelwise.report.figures import percent
+from pixelwise.report.gallery import chosen, looking_at
+from pixelwise.report.judged import Judged
+from pixelwise.report.markup import element
+from pixelwise.report.page import Section, page
+from pixelwise.report.strips import legend, occurring, strip
+from pixelwise.training.two_stages import TwoStageFolder
+from pixelwise.weights.checkpoint import CONFIG
+
+HEAD = ("system", "published", "ours", "95 % interval", "source of the published number")
+LEARNED = ("training", "network", "recipe", "starts from", "steps", "minutes")
+NOTHING = "–"
+
+IMAGES = 4
+"""So many are shown below a table."""
+
+Judgements = Mapping[tuple[str, str], Judged]
+"""Systems with the splits that they were measured on."""
+
+
+def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
+    """Write `table.md`, `tables.csv` and `page.html` into the attempt's folder; give the text's path.
+
+    `facts` are what the page says of the attempt before anything else, by name. Every system must have been measured.
+    """
+    of = attempt.reproduction
+    judged = {pair: Judged.of(pair[0], attempt.result(*pair)) for pair in of.measured()}
+    trainings = _trainings(attempt)
+    text = _text(attempt, judged, trainings, facts)
+    write_text(attempt.folder / "tables.csv", _csv(of.tables, judged))
+    sections = [_section(attempt, number, table, judged) for number, table in enumerate(of.tables, start=1)]
+    if of.pictures is not None:
+        system, split = of.measured()[0]
+        sections.append(of.pictures(attempt.model, attempt.matched(attempt.model(system), split).data))
+    learned = markup.table("Every key of a recipe is in runs/TRAINING/recipe.yaml", LEARNED, trainings)
+    remarks = [element("p", remark) for remark in of.remarks]
+    sections.append(Section("trainings", "Trainings", [*remarks, learned]))
+    write_text(attempt.folder / "page.html", page(of.title, facts, sections))
+    write_text(attempt.folder / "table.md", text)  # last: who sees it may take the others for there
+    return attempt.folder / "table.md"
+
+
+def _line(row: Row, split: str, judged: Judgements) -> tuple[str, str, str, str, str]:
+    if row.system is None:
+        return row.name, _printed(row), NOTHING, NOTHING, row.source
+    one = judged[row.system, split].intervals["mean_iou"]
+    within = NOTHING if one.low != one.low else f"{percent(one.low)} to {percent(one.high)}"
+    return row.name, _printed(row), percent(one.value), within, row.source
+
+
+def _printed(row: Row) -> str:
+    """The published number with one decimal, or two where the second is not 0; a dash where there is none."""
+    if row.published is None:
+        return NOTHING
+    return f"{row.published:.2f}".removesuffix("0")
+
+
+def _text(attempt: Attempt, judged: Judgements, trainings: Sequence[Sequence[str]], facts: Mapping[str, str]) -> str:
+    of = attempt.reproduction
+    lines = [f"# {of.title}", "", *(f"- {name}: {value}" for name, value in facts.items())]
+    lines += [f"- {remark}" for remark in of.remarks]
+    for table in of.tables:
+        rows = [_line(row, table.split, judged) for row in table.rows]
+        lines += ["", f"## {table.title}: mean IoU in percent on {table.split}", "", *_pipes(HEAD, rows)]
+    lines += ["", "## Trainings", "", *_pipes(LEARNED, trainings)]
+    return "\n".join(lines) + "\n"
+
+
+def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _csv(tables: Sequence[Table], judged: Judgements) -> str:
+    """A line a row, with all four measures of ours as fractions."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measures = ("mean_iou", "mean_accuracy", "pixel_accuracy", "frequency_weighted_iou")
+    writer.writerow(["table", "split", "row", "system", "published_mean_iou_percent", "source", *measures])
+    for table in tables:
+        for row in table.rows:
+            ours = [""] * len(measures)
+            if row.system is not None:
+                ours = [f"{getattr(judged[row.system, table.split].measures, name):.6f}" for name in measures]
+            published = "" if row.published is None else _printed(row)
+            writer.writerow([table.title, table.split, row.name, row.system or "", published, row.source, *ours])
+    return text.getvalue()
+
+
+def _section(attempt: Attempt, number: int, table: Table, judged: Judgements) -> Section:
+    """A table, and some images with what its pictured systems say of them: where they differ most, or the first."""
+    rows = [_line(row, table.split, judged) for row in table.rows]
+    models = {system: attempt.model(system) for system in table.pictured}
+    first = models[table.pictured[0]]
+    data = attempt.matched(first, table.split).data
+    look = looking_at(data, {name: model.predictor for name, model in models.items()})
+    differing = chosen([judged[system, table.split] for system in table.pictured])
+    places = [place for group in differing.values() for place in group] or list(range(len(data)))
+    seen = [look(data.names[place]) for place in places[:IMAGES]]
+    return Section(
+        f"table-{number}",
+        table.title,
+        [
+            markup.table(f"Mean IoU in percent on the split {table.split}", HEAD, rows),
+            legend(occurring(seen), first.label_spec),
+            *(strip(looked, first.label_spec, looked.name) for looked in seen),
+        ],
+    )
+
+
+def _trainings(attempt: Attempt) -> list[Sequence[str]]:
+    """A line a training; every key of its recipe lies in its run."""
+    lines: list[Sequence[str]] = []
+    for training in attempt.reproduction.trainings:
+        path = attempt.folder / RUNS / training.name
+        recipes = training.recipes()
+        runs = (path,) if len(recipes) == 1 else tuple(stage.path for stage in TwoStageFolder(path).stages)
+        records = [json.loads((run / "model" / CONFIG).read_text(encoding="utf-8"))["record"] for run in runs]
+        names = (training.recipe,) if isinstance(training.recipe, str) else training.recipe
+        lines.append(
+            (
+                training.name,
+                recipes[0].network,
+                f"{' then '.join(names)}{', changed' if training.changes else ''}",
+                training.after or records[0]["started_from"].split(" (")[0],
+                " + ".join(f"{recipe.steps:,}" for recipe in recipes),
+                f"{sum(record['minutes'] for record in records):.3g}",
+            )
+        )
+    return lines
