@@ -158,7 +158,9 @@ def test_kills_at_random_moments_change_nothing(uninterrupted: dict[str, object]
 def test_a_kill_before_anything_was_saved_begins_again(uninterrupted: dict[str, object], tmp_path: Path) -> None:
     run = tmp_path / "run"
     with started(*begun(run, workers=0)) as process:
-        assert until((run / "recipe.yaml").is_file, process, every=0.001)  # the last that is written before the first step
+        assert until(
+            (run / "recipe.yaml").is_file, process, every=0.001
+        )  # the last that is written before the first step
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
