@@ -84,20 +84,18 @@ def trained_at_once(paper: str, name: str, folder: Path) -> bytes:
 
 
 # The paper, and the training that is killed when its first state appears.
-@pytest.mark.parametrize(
-    ("paper", "cut"), [("fcn", "vgg16"), ("deconvnet", "deconvnet"), ("gdn", "fc_new"), ("deeplab", "poly_6k_30")]
-)
+@pytest.mark.parametrize(("paper", "cut"), [("fcn", "vgg16"), ("gdn", "fc_new"), ("deeplab", "poly_6k_30")])
 def test_a_paper_in_small_survives_a_kill(paper: str, cut: str, tmp_path: Path) -> None:
     of, folder = reproduction_of(paper, small=True), tmp_path / "attempt"
     begun = time.monotonic()
-    killed_when(lambda: any((folder / "runs" / cut).rglob("states/step-*")), command(paper, folder))
+    killed_when(lambda: any((folder / "runs" / cut / "states").glob("step-*")), command(paper, folder))
     assert not (folder / "table.md").exists()
     first = of.trainings[0].name
     before = weights_of(folder, first), (folder / "runs" / first / "metrics.jsonl").stat().st_mtime_ns
     done = subprocess.run(command(paper, folder), capture_output=True, text=True, timeout=PATIENCE)
     took = time.monotonic() - begun
     assert done.returncode == 0, done.stderr
-    assert f"1/{len(of.trainings)} {first} " not in done.stderr, "what is done is not done twice"
+    assert not [line for line in done.stderr.splitlines() if line.startswith("1/")], "what is done is not done twice"
     assert (weights_of(folder, first), (folder / "runs" / first / "metrics.jsonl").stat().st_mtime_ns) == before
     assert weights_of(folder, cut) == trained_at_once(paper, cut, tmp_path / "other")
     holds_everything(of, folder, done.stdout)
@@ -113,8 +111,8 @@ def holds_everything(of: Reproduction, folder: Path, printed: str) -> None:
     lines = lines_of(folder)
     assert [line["row"] for line in lines] == [row.name for table in of.tables for row in table.rows]
     for line in lines:
-        assert bool(line["published_mean_iou_percent"]) == bool(line["source"])
-        assert not line["source"] or float(line["published_mean_iou_percent"]) > 5
+        assert float(line["published_mean_iou_percent"]) > 5
+        assert line["source"]
         if line["system"]:
             assert 0.1 < float(line["mean_iou"]) < 1
             assert 0.5 < float(line["pixel_accuracy"]) < 1

@@ -75,12 +75,12 @@ def _full() -> tuple[Training, ...]:
 
 SMALL = (
     "split=null", "select=train", "init=none", "options={width: 0.25}", "optimiser=adamw", "learning_rate=0.01", "bias_rate=1",
-    "momentum=0.9", "weight_decay=0.0001", "divide_by=places", "schedule=poly", "warmup=5", "steps=160", "save_every=20",
-    "accumulate=1", "batch_size=4", "crop=160", "flip=0.5", "workers=0",
+    "momentum=0.9", "weight_decay=0.0001", "divide_by=places", "schedule=poly", "warmup=5", "steps=80", "save_every=20",
+    "accumulate=1", "batch_size=8", "crop=96", "flip=0.5", "workers=0",
 )  # fmt: skip
 """What makes minutes of the published trainings: few steps of small windows, from random weights."""
 
-NARROW = ("options={width: 0.0625}", "learning_rate=0.003", "last_rate=0.03", "crop=96", "steps=40")
+NARROW = ("options={width: 0.0625}", "learning_rate=0.003", "last_rate=0.03", "batch_size=4", "steps=40")
 """For trunks without batch norm: their scores see features of some hundreds, for pixels are not divided by anything."""
 
 SMALL_REMARKS = (
@@ -95,13 +95,13 @@ def _small() -> tuple[Training, ...]:
         Training("alexnet", "fcn_table1_alexnet_voc", (*SMALL, *NARROW)),
         Training("vgg16", "fcn_table1_vgg16_voc", (*SMALL, *NARROW)),
         Training("googlenet", "fcn_table1_googlenet_voc", (*SMALL, *NARROW)),
-        Training("accum", "fcn32s_accum_voc", (*strides["fcn32s"], "accumulate=4", "steps=40")),
+        Training("accum", "fcn32s_accum_voc", (*strides["fcn32s"], "batch_size=8", "accumulate=4", "steps=20")),
         Training("online", "fcn32s_online_voc", strides["fcn32s"]),
         Training("fcn32s", "fcn32s_voc", (*strides["fcn32s"], "momentum=0.99")),
-        Training("fcn16s", "fcn16s_voc", (*strides["fcn16s"], "init=model", "steps=80"), after="fcn32s"),
-        Training("fcn8s", "fcn8s_voc", (*strides["fcn8s"], "init=model", "steps=80"), after="fcn16s"),
+        Training("fcn16s", "fcn16s_voc", (*strides["fcn16s"], "init=model"), after="fcn32s"),
+        Training("fcn8s", "fcn8s_voc", (*strides["fcn8s"], "init=model"), after="fcn16s"),
         Training("fcn8s_atonce", "fcn8s_atonce_voc", strides["fcn8s"]),
-        Training("fixed", "fcn32s_fixed_voc", (*strides["fcn32s"], "steps=60")),
+        Training("fixed", "fcn32s_fixed_voc", strides["fcn32s"]),
         Training("pool5", "fcn_pool5_voc", (*SMALL, *NARROW)),
         Training("pool4", "fcn_pool4_voc", (*SMALL, *NARROW)),
         Training("pool3", "fcn_pool3_voc", (*SMALL, *NARROW)),
