@@ -33,6 +33,21 @@ def test_what_cannot_be_reproduced_is_said_at_once(
     assert not (tmp_path / "out").exists()
 
 
+def test_what_windows_need_is_asked_for_before_days_of_training(
+    tmp_path: Path, pixelwise: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    Shapes(count=10, size=(48, 64)).write(data)
+    words = ("reproduce", "deconvnet", data, "--small", "--out", tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.delattr("cv2.ximgproc")
+        assert "has no ximgproc" in pixelwise(*words).complaint
+    classes = data / "classes.txt"
+    classes.write_text(classes.read_text(encoding="utf-8").replace("background", "ground"), encoding="utf-8")
+    assert "need a class called 'background'" in pixelwise(*words).complaint
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, pixelwise: Command) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     assert (

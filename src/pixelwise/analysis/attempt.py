@@ -30,6 +30,7 @@ from pixelwise.training.plan import choose_samples
 from pixelwise.training.recipe import Recipe
 from pixelwise.training.resumed import Judge, finish
 from pixelwise.training.two_stages import TwoStageFolder, train_two_stages
+from pixelwise.training.windows import refuse_without_windows
 from pixelwise.weights.checkpoint import NetworkConfig, find_checkpoint
 from pixelwise.weights.imagenet import lite0_file
 
@@ -70,8 +71,8 @@ class Attempt:
     def begun(self) -> Iterator[None]:
         """Make the folder, or go on with what is there, and keep other processes out meanwhile.
 
-        Raises `InputError`, before anything is written, for splits and start weights that are missing; then for a folder
-        that holds another attempt, and where another process is at work.
+        Raises `InputError`, before anything is written, for splits, start weights and what windows need, if missing; then
+        for a folder that holds another attempt, and where another process is at work.
         """
         record = self._record()
         path = self.folder / RECORD
@@ -80,6 +81,9 @@ class Attempt:
         for training in self.reproduction.trainings:
             if not self.is_trained(training):
                 self._start_of(training)
+                for recipe in training.recipes():
+                    learned, _ = choose_samples(recipe, self.open_split, self.splits)
+                    refuse_without_windows(recipe, learned.label_spec)
         with RunFolder(self.folder).taken():
             if not path.is_file():
                 write_text(path, json.dumps(record, indent=1) + "\n")

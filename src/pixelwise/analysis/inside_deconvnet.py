@@ -6,7 +6,7 @@ Source: DeconvNet (Noh, Hong & Han, ICCV 2015), figures 4 to 6; its figure 7 is 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +122,8 @@ def pictures(deconvnet: Model, by_proposals: Model, others: dict[str, Model], sa
     content: list[Markup] = [legend(everywhere, spec), element("h3", "Inside the deconvolution network")]
     content += [_inside(network, predictor.side, sample, spec) for sample in samples]
     content.append(element("h3", "How likely each class is"))
-    content += [_likelihoods({**others, "DeconvNet": by_proposals}, sample, spec) for sample in samples]
+    compared = {**others, "DeconvNet": by_proposals}
+    content += [figure for sample in samples for figure in _likelihoods(compared, sample, spec)]
     content.append(element("h3", "From large windows to small ones"))
     content += [_growth(predictor, sample, spec) for sample in samples]
     return Section("pictures", "The paper's pictures", content)
@@ -154,19 +155,20 @@ def _around_largest(sample: Sample, objects: Objects) -> Box:
     return square_around(Box(*map(int, objects.boxes[sides.prod(axis=1).argmax()])), 1.2)
 
 
-def _likelihoods(models: dict[str, Model], sample: Sample, spec: LabelSpec) -> Markup:
-    """A line of panels for each class of objects in the truth: the image or the truth, then every model."""
+def _likelihoods(models: dict[str, Model], sample: Sample, spec: LabelSpec) -> Iterator[Markup]:
+    """For each class of objects in the truth a line of panels: the image, and every model's probabilities."""
     truth = sample.labels[MAIN]
-    named = [index for index in np.unique(truth[truth != IGNORE]) if spec.names[index] != BACKGROUND]
     answers = {name: model.predict(sample.image).probabilities() for name, model in models.items()}
-    panels = [photograph_panel("image", sample.image, f"{sample.name}: the image")]
-    for index in named:
+    for index in np.unique(truth[truth != IGNORE]):
         name = spec.names[index]
+        if name == BACKGROUND:
+            continue
+        panels = [photograph_panel("image", sample.image, f"{sample.name}: the image")]
         panels += [
             heat_panel(f"{name} by {model}", planes[index], f"{sample.name}: how likely {name} is, by {model}")
             for model, planes in answers.items()
         ]
-    return row(panels, f"{sample.name}: probabilities, black is 0 and white is 1")
+        yield row(panels, f"{sample.name}: probability of {name}, black is 0 and white is 1")
 
 
 def _growth(predictor: ProposalWise, sample: Sample, spec: LabelSpec) -> Markup:

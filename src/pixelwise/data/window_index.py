@@ -24,6 +24,7 @@ from pixelwise.data.objects import SMALLEST_PIECE, background_of, objects_of
 from pixelwise.errors import InputError
 from pixelwise.files import written_beside
 from pixelwise.geometry import Box, intersection_over_union, square_around
+from pixelwise.labels import LabelSpec
 from pixelwise.version import __version__
 
 ENLARGED = 1.2
@@ -121,6 +122,12 @@ class WindowIndex:
         return np.concatenate([np.zeros(0, np.int64), *(np.resize(windows, most) for windows in members)])
 
 
+def refuse_no_background(spec: LabelSpec) -> None:
+    """Raise `InputError` for classes without one called background, which windows of one class need around it."""
+    if background_of(spec) is None:
+        raise InputError("windows with one class each need a class called 'background': name it so in classes.txt")
+
+
 def index_windows(
     data: DataSet,
     stage: Stage,
@@ -135,8 +142,8 @@ def index_windows(
     file that is broken or of other data, classes or settings is made anew. `workers` threads look at samples. Raises
     `InputError` where there is no object, or none that any proposal overlaps.
     """
-    if stage.one_class and background_of(data.label_spec) is None:
-        raise InputError("windows with one class each need a class called 'background': name it so in classes.txt")
+    if stage.one_class:
+        refuse_no_background(data.label_spec)
     key = hashlib.sha256(f"{__version__} {data.fingerprint()} {stage.key}".encode()).hexdigest()
     path = None if cache is None else Path(cache)
     done, found = (0, list[NDArray[np.int32]]()) if path is None else _read(path, key)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pixelwise.data.window_index import Centred, Proposed, Stage, index_windows
+from pixelwise.data.window_index import Centred, Proposed, Stage, index_windows, refuse_no_background
 from pixelwise.data.windows import Windows
 from pixelwise.errors import InputError
+from pixelwise.labels import LabelSpec
 from pixelwise.proposals.edge_boxes import EdgeBoxes, edge_boxes_module
 from pixelwise.proposals.edges import edges_of
 from pixelwise.training.plan import Plan
@@ -45,6 +46,17 @@ def with_windows(
     fill = plan.network.fill
     source = Windows(plan.training, index, one_class=stage.one_class, fill=fill, side=recipe.window_side)
     return replace(plan, source=source)
+
+
+def refuse_without_windows(recipe: Recipe, spec: LabelSpec) -> None:
+    """Raise `InputError` where no image of a data set of these classes can have the windows of a recipe; reads none of them.
+
+    That is where OpenCV cannot propose, and where windows of one class find no class called background.
+    """
+    if recipe.windows == "proposals":
+        edge_boxes_module()
+    if recipe.windows == "objects":
+        refuse_no_background(spec)
 
 
 def _stage(recipe: Recipe, hed: Path | None) -> Stage:
