@@ -51,7 +51,9 @@ def test_it_finds_the_cat_where_the_cat_is(animals):
     labels = animals.predict(PHOTOGRAPHS / "cat.jpg").labels
     cat = labels == animals.label_spec.names.index("cat")
     assert cat[100:250, 150:300].mean() > 0.9  # face and chest
-    assert cat[30:90, :20].mean() < 0.1  # the wall behind it, on both sides; further down the model spreads, as its card says
+    assert (
+        cat[30:90, :20].mean() < 0.1
+    )  # the wall behind it, on both sides; further down the model spreads, as its card says
     assert cat[:80, 400:].mean() < 0.1
 
 
