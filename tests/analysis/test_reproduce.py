@@ -32,7 +32,7 @@ PATIENCE = 900.0
 """Seconds after which something is broken rather than slow."""
 
 MARGIN = 0.03
-"""By how much of mean IoU a finer stride must be better; seen: 0.10 and more."""
+"""By how much of mean IoU a finer stride must be better; seen over seeds and threads: 0.055 and more."""
 
 
 def command(paper: str, out: Path) -> list[str]:
@@ -84,11 +84,13 @@ def trained_at_once(paper: str, name: str, folder: Path) -> bytes:
 
 
 # The paper, and the training that is killed when its first state appears.
-@pytest.mark.parametrize(("paper", "cut"), [("fcn", "vgg16"), ("gdn", "fc_new"), ("deeplab", "poly_6k_30")])
+@pytest.mark.parametrize(
+    ("paper", "cut"), [("fcn", "vgg16"), ("deconvnet", "deconvnet"), ("gdn", "fc_new"), ("deeplab", "poly_6k_30")]
+)
 def test_a_paper_in_small_survives_a_kill(paper: str, cut: str, tmp_path: Path) -> None:
     of, folder = reproduction_of(paper, small=True), tmp_path / "attempt"
     begun = time.monotonic()
-    killed_when(lambda: any((folder / "runs" / cut / "states").glob("step-*")), command(paper, folder))
+    killed_when(lambda: any((folder / "runs" / cut).rglob("states/step-*")), command(paper, folder))
     assert not (folder / "table.md").exists()
     first = of.trainings[0].name
     before = weights_of(folder, first), (folder / "runs" / first / "metrics.jsonl").stat().st_mtime_ns
@@ -111,8 +113,8 @@ def holds_everything(of: Reproduction, folder: Path, printed: str) -> None:
     lines = lines_of(folder)
     assert [line["row"] for line in lines] == [row.name for table in of.tables for row in table.rows]
     for line in lines:
-        assert float(line["published_mean_iou_percent"]) > 5
-        assert line["source"]
+        assert bool(line["published_mean_iou_percent"]) == bool(line["source"])
+        assert not line["source"] or float(line["published_mean_iou_percent"]) > 5
         if line["system"]:
             assert 0.1 < float(line["mean_iou"]) < 1
             assert 0.5 < float(line["pixel_accuracy"]) < 1
