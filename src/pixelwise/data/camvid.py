@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
-from pixelwise.data.listing import ALL, ids_of, picture_files, read_lists, refuse_missing
+from pixelwise.data.listing import ALL, counted, ids_of, picture_files, read_lists, refuse_missing
 from pixelwise.errors import InputError
 from pixelwise.labels import read_classes
 
@@ -47,5 +47,4 @@ def recognise_camvid(root: Path) -> str | None:
     lists = read_lists(root / "splits")
     if not lists:
         return None
-    sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items())
-    return f"CamVid's layout: images, labels, classes.txt and the lists in splits: {sizes}"
+    return f"CamVid's layout: images, labels, classes.txt and the lists in splits: {counted(lists)}"

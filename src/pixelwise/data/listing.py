@@ -62,6 +62,16 @@ def read_lists(folder: Path) -> dict[str, tuple[str, ...]]:
     return {path.stem: read_list(path) for path in sorted(folder.glob("*.txt")) if not path.name.startswith(".")}
 
 
+def named_lists(folder: Path, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Of the lists `NAME.txt` of a folder those that there are, in the order of `names`."""
+    return {name: read_list(path) for name in names if (path := folder / f"{name}.txt").is_file()}
+
+
+def counted(lists: Mapping[str, Sequence[str]]) -> str:
+    """Each list's name with the number of its ids, as people are told them."""
+    return ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items())
+
+
 def ids_of(where: Path | str, split: str, lists: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The ids of the list `split`, or of every list once for "all".
 

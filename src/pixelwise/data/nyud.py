@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
-from pixelwise.data.listing import ALL, ids_of, picture_files, read_list, refuse_missing
+from pixelwise.data.listing import ALL, counted, ids_of, named_lists, picture_files, refuse_missing
 from pixelwise.data.matlab import counted_from_1
 from pixelwise.errors import InputError
 
@@ -55,8 +55,7 @@ def recognise_nyud(root: Path) -> str | None:
     if not all((root / part).is_dir() for part in ("data/images", "segmentation")):
         return None
     lists = _lists(root)
-    sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items())
-    return f"NYUDv2's layout: data/images, segmentation and the lists {sizes}" if lists else None
+    return f"NYUDv2's layout: data/images, segmentation and the lists {counted(lists)}" if lists else None
 
 
 def _id(stem: str) -> str:
@@ -64,7 +63,7 @@ def _id(stem: str) -> str:
 
 
 def _lists(root: Path) -> dict[str, tuple[str, ...]]:
-    lists = {name: read_list(path) for name in LISTS if (path := root / f"{name}.txt").is_file()}
+    lists = named_lists(root, LISTS)
     if lists.keys() >= {"train", "val"}:
         lists.setdefault("trainval", (*lists["train"], *lists["val"]))
     return lists

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
-from pixelwise.data.listing import ALL, ids_of, picture_files, read_list, refuse_missing
+from pixelwise.data.listing import ALL, counted, ids_of, picture_files, read_list, refuse_missing
 from pixelwise.errors import InputError
 from pixelwise.labels import LabelSpec
 
@@ -48,8 +48,7 @@ def recognise_person_part(root: Path) -> str | None:
     if not all((root / part).is_dir() for part in ("JPEGImages", MASKS)):
         return None
     lists = _lists(root)
-    sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items())
-    return f"Person-Part's layout: JPEGImages, {MASKS} and the lists {sizes}" if lists else None
+    return f"Person-Part's layout: JPEGImages, {MASKS} and the lists {counted(lists)}" if lists else None
 
 
 def _lists(root: Path) -> dict[str, tuple[str, ...]]:

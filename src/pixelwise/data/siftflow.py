@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from pixelwise.data.dataset import Entry, FileDataSet
-from pixelwise.data.listing import ALL, ids_of, picture_files, read_list, refuse_missing
+from pixelwise.data.listing import ALL, counted, ids_of, named_lists, picture_files, refuse_missing
 from pixelwise.data.matlab import counted_from_1
 from pixelwise.errors import InputError
 
@@ -68,12 +68,11 @@ def recognise_siftflow(root: Path) -> str | None:
     if not all((root / part / SCENES).is_dir() for part in ("Images", "SemanticLabels")):
         return None
     lists = _lists(root)
-    sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items())
-    return f"SIFT Flow's layout: Images, SemanticLabels and the lists {sizes}" if lists else None
+    return f"SIFT Flow's layout: Images, SemanticLabels and the lists {counted(lists)}" if lists else None
 
 
 def _lists(root: Path) -> dict[str, tuple[str, ...]]:
-    return {name: read_list(path) for name in LISTS if (path := root / f"{name}.txt").is_file()}
+    return named_lists(root, LISTS)
 
 
 def _maps(root: Path, kind: str) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pixelwise.data.dataset import Entry, FileDataSet
 from pixelwise.data.listing import (
     ALL,
+    counted,
     picture_files,
     read_lists,
     refuse_leak,
@@ -98,7 +99,7 @@ def recognise_voc(root: Path) -> str | None:
     if not all((root / part).is_dir() for part in ("JPEGImages", "SegmentationClass", LISTS)):
         return None
     lists = read_lists(root / LISTS)
-    sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in lists.items()) or "none"
+    sizes = counted(lists) or "none"
     return f"PASCAL VOC layout: JPEGImages, SegmentationClass and the lists {sizes}"
 
 
@@ -117,7 +118,7 @@ def named_list(name: str, voc_lists: Lists, sbd_lists: Lists) -> tuple[str, ...]
         )
     ids = {item for part in rule.add for item in lists[part]} - {item for part in rule.less for item in lists[part]}
     if len(ids) != rule.count:
-        sizes = ", ".join(f"{part} {len(lists[part]):,}" for part in (*rule.add, *rule.less))
+        sizes = counted({part: lists[part] for part in (*rule.add, *rule.less)})
         raise InputError(
             f"the list '{name}' is {rule} with {rule.count:,} ids, got {len(ids):,} (from {sizes}); likely the root is "
             f"not the complete VOC{rule.year}, or a list was edited: give the original VOC{rule.year} and SBD folders"
