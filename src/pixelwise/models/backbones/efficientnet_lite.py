@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: a small trunk with strong ImageNet weights, for use on a laptop.
+"""EfficientNet-Lite: small trunks with strong ImageNet weights, for use on a laptop.
 
 Source: Tan & Le, EfficientNet (ICML 2019), table 1, in the Lite variant (no squeeze-and-excitation, ReLU6, stem and head
 of fixed width); channel counts and strides as in the TensorFlow release that the published weights come from.
@@ -6,6 +6,7 @@ of fixed width); channel counts and strides as in the TensorFlow release that th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from pixelwise.models.network import Features
 
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
+SCALES = {0: (1.0, 1.0, 224), 2: (1.1, 1.2, 260)}
+"""Of a Lite, by its number: what channels and blocks of Lite0 are multiplied by, and the side of the images, in pixels,
+that its weights were trained on. Source: the parameters of the same release."""
 STRIDES = (8, 16, 32)
 """Of the maps that are given to decoders."""
 
@@ -43,10 +47,21 @@ LITE0_STAGES = (
 )
 
 
+def lite_stages(lite: int) -> tuple[Stage, ...]:
+    """The stages of a Lite: wider ones than Lite0's, and more blocks in each but the first and the last.
+
+    Source: EfficientNet, section 3.2; the Lite release leaves the first and the last stage as long as they are.
+    """
+    width, depth, _ = SCALES[lite]
+    first, *between, last = (replace(stage, channels=_in_eights(stage.channels * width)) for stage in LITE0_STAGES)
+    return (first, *(replace(stage, blocks=math.ceil(stage.blocks * depth)) for stage in between), last)
+
+
 class EfficientNetLite(nn.Module):
     """The stem and stages; maps are the last ones of strides 8, 16 and 32 (40, 112 and 320 channels for Lite0).
 
-    width          scales every channel count, the stem's too; the published weights fit width 1
+    lite           its number, 0 or 2: the larger, the stronger and the slower
+    width          scales every channel count on top of that, the stem's too; the published weights fit width 1
     output_stride  8, 16 or 32, the last map's: no stride goes beyond it, and what follows a stride that is taken out is
                    dilated by it. The last map then holds the cells of the one of stride 32 and those between.
                    Parameters have the same names and shapes at every output stride.
@@ -56,8 +71,8 @@ class EfficientNetLite(nn.Module):
 
     def __init__(
         self,
-        stages: tuple[Stage, ...] = LITE0_STAGES,
         *,
+        lite: int = 0,
         width: float = 1.0,
         output_stride: int = 32,
         head: bool = False,
@@ -65,12 +80,15 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         strides = tuple(stride for stride in STRIDES if stride <= output_stride)
         assert output_stride in strides, output_stride
-        stages = tuple(replace(stage, channels=scaled(stage.channels, width)) for stage in stages)
+        stages = tuple(replace(stage, channels=scaled(stage.channels, width)) for stage in lite_stages(lite))
+        self.lite = lite
         channels = scaled(STEM_CHANNELS, width)
+        side = SCALES[lite][2]
         self.stem = nn.Sequential(
-            *_same_padding(3, 2), nn.Conv2d(3, channels, 3, stride=2, bias=False), _norm(channels), nn.ReLU6()
+            *_same_padding(3, 2, side), nn.Conv2d(3, channels, 3, stride=2, bias=False), _norm(channels), nn.ReLU6()
         )
         self.stages = nn.ModuleList()
+        side = _strided(side, 2)
         grid = grid_through(self.stem, IMAGE_GRID)
         dilation = 1
         grids: list[Grid] = []
@@ -78,7 +96,8 @@ class EfficientNetLite(nn.Module):
             blocks = []
             for stride in (stage.stride, *[1] * (stage.blocks - 1)):
                 dense = grid.scale * stride > output_stride
-                blocks.append(InvertedBottleneck(channels, stage, stride=stride, dilation=dilation, dense=dense))
+                blocks.append(InvertedBottleneck(channels, stage, side, stride=stride, dilation=dilation, dense=dense))
+                side = _strided(side, stride)
                 dilation *= stride if dense else 1
                 channels, grid = stage.channels, blocks[-1].grid_from(grid)
             self.stages.append(nn.Sequential(*blocks))
@@ -107,14 +126,19 @@ class EfficientNetLite(nn.Module):
 class InvertedBottleneck(nn.Module):
     """Widen by 1x1, filter each channel, narrow by 1x1; the input is added where the shapes allow.
 
-    `dilation` is that of the filter; with `dense` its stride is taken out.
+    `dilation` is that of the filter; with `dense` its stride is taken out. `side` is that of the maps, in cells, that it was
+    trained on.
     """
 
-    def __init__(self, channels: int, stage: Stage, *, stride: int, dilation: int = 1, dense: bool = False) -> None:
+    def __init__(
+        self, channels: int, stage: Stage, side: int, *, stride: int, dilation: int = 1, dense: bool = False
+    ) -> None:
         super().__init__()
         wide = channels * stage.expand
         widen = [nn.Conv2d(channels, wide, 1, bias=False), _norm(wide), nn.ReLU6()] if stage.expand > 1 else []
-        padding = [nn.Identity()] if dense and stride > 1 else _same_padding(stage.kernel, stride)  # so that names stay
+        padding = (
+            [nn.Identity()] if dense and stride > 1 else _same_padding(stage.kernel, stride, side)
+        )  # so that names stay
         step, around = (stride, 0) if stride > 1 and not dense else (1, dilation * (stage.kernel // 2))
         self.layers = nn.Sequential(
             *widen, *padding,
@@ -156,20 +180,32 @@ def context_head(channels: int, hidden: int = 256) -> nn.Sequential:
     )  # fmt: skip
 
 
+def _in_eights(channels: float) -> int:
+    """The nearest multiple of eight, or the next where that is below nine tenths. Source: the release's `round_filters`."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
-def _same_padding(kernel: int, stride: int) -> list[nn.Module]:
+def _strided(side: int, stride: int) -> int:
+    """Cells a side behind a stride."""
+    return -(-side // stride)
+
+
+def _same_padding(kernel: int, stride: int, side: int) -> list[nn.Module]:
     """What stands before a convolution with a stride, which pads nothing itself; nothing before one without.
 
-    TensorFlow's 'SAME' as it is for even sides, the only ones that the weights were trained on, for every size:
-    floor((k - s) / 2) cells before the first one. Behind the last one TensorFlow puts what the size asks for; always
-    putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for odd sides too. There,
-    TensorFlow would put one cell more before the first one, and where a cell lies would depend on the image's size.
+    TensorFlow's 'SAME' as it is on maps of `side` cells, on which the weights were trained, for every size: half of what the
+    last window lacks, rounded down, before the first cell. Behind the last one TensorFlow puts what the size asks for;
+    always putting as many as could be needed gives the same numbers, and `ceil(side / stride)` cells for all sizes. On
+    others TensorFlow might put one cell more or less before the first one, and where a cell lies would depend on the
+    image's size.
     """
     if stride == 1:
         return []
-    before = (kernel - stride) // 2
+    before = max(0, (_strided(side, stride) - 1) * stride + kernel - side) // 2
     after = kernel - 1 - before
     return [nn.ZeroPad2d((before, after, before, after))]

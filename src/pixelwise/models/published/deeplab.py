@@ -23,7 +23,7 @@ from pixelwise.models.backbones.vgg import CLASSIFIER_CHANNELS, VGG, Stage
 from pixelwise.models.decoders.atrous import AtrousDecoder, field_of_view, score, side_branch
 from pixelwise.models.layers import ImageMean, scaled
 from pixelwise.models.network import Network
-from pixelwise.models.published.fcn import caffe_normalise, lite0_normalise
+from pixelwise.models.published.fcn import caffe_normalise, lite_normalise
 
 MEAN = (122.675, 116.669, 104.008)
 """The mean pixel in RGB order. Source: `mean_value` in the released train.prototxt of v1 and v2."""
@@ -102,20 +102,20 @@ def _resnet101(classes: int, *, rates: Sequence[int], frozen_norms: bool = True,
 def _lite0(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
     trunk = EfficientNetLite(width=width, output_stride=16)
     return Network(
-        lite0_normalise(), trunk, AtrousDecoder(classes, _lite0_views(trunk, -1, classes, rates, width), trunk.grids)
+        lite_normalise(), trunk, AtrousDecoder(classes, _lite_views(trunk, -1, classes, rates, width), trunk.grids)
     )
 
 
-def _lite0_8s(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
+def _lite_8s(lite: int, /, classes: int, *, rates: Sequence[int], width: float = 1.0) -> Network:
     """Ours: ASPP's scores, and what a classifier knows, refined at stride 8 as FCN-8s' are.
 
     Beside the fields of view, two branches read the features that the trunk told ImageNet's classes from: one at each
     cell, one their mean over the image, for what a thing is shows in its parts and around it. A last one reads the map of
     stride 8, for where it ends.
     """
-    trunk = EfficientNetLite(width=width, output_stride=16, head=True)
+    trunk = EfficientNetLite(lite=lite, width=width, output_stride=16, head=True)
     fine, deep, told = range(3)
-    views = _lite0_views(trunk, deep, classes, rates, width)
+    views = _lite_views(trunk, deep, classes, rates, width)
     there = nn.Sequential(nn.Dropout2d(0.2), score(trunk.channels[told], classes))
     anywhere = nn.Sequential(ImageMean(), nn.Dropout2d(0.2), score(trunk.channels[told], classes))
     hidden = scaled(64, width)
@@ -125,10 +125,10 @@ def _lite0_8s(classes: int, *, rates: Sequence[int], width: float = 1.0) -> Netw
     )  # fmt: skip
     reads = (*[deep] * len(views), told, told, fine)
     decoder = AtrousDecoder(classes, [*views, there, anywhere, edges], trunk.grids, reads=reads)
-    return Network(lite0_normalise(), trunk, decoder)
+    return Network(lite_normalise(), trunk, decoder)
 
 
-def _lite0_views(
+def _lite_views(
     trunk: EfficientNetLite, read: int, classes: int, rates: Sequence[int], width: float
 ) -> list[nn.Sequential]:
     """The same fields of view in pixels on a trunk of stride 16, with fewer channels, and norms in place of much dropout."""
@@ -155,5 +155,6 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "deeplab_aspp_resnet101": partial(_resnet101, rates=ASPP_L),
     "deeplab_largefov_lite0": partial(_lite0, rates=LARGEFOV),
     "deeplab_aspp_lite0": partial(_lite0, rates=ASPP_L),
-    "deeplab8s_lite0": partial(_lite0_8s, rates=ASPP_L),
+    "deeplab8s_lite0": partial(_lite_8s, 0, rates=ASPP_L),
+    "deeplab8s_lite2": partial(_lite_8s, 2, rates=ASPP_L),
 }

@@ -63,7 +63,7 @@ def caffe_normalise(channels: int = 3, mean: Sequence[float] | None = None) -> N
     return Normalise(tuple(mean), (1.0,) * channels, bgr=True)
 
 
-def lite0_normalise() -> Normalise:
+def lite_normalise() -> Normalise:
     """What EfficientNet-Lite0 is shown: pixels in about -1..1."""
     return Normalise((127.0,) * 3, (128.0,) * 3)  # Source: the TensorFlow release of EfficientNet-Lite
 
@@ -159,7 +159,7 @@ def _lite0(
         null_background=null_background,
         others=_counted(heads),
     )
-    return Network(lite0_normalise(), trunk, decoder)
+    return Network(lite_normalise(), trunk, decoder)
 
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
