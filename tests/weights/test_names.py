@@ -20,7 +20,9 @@ from pixelwise.weights.names import (
 )
 
 # All but what has norms and depthwise convolutions of its own; GDN's FC variant was not released.
-WITH_CAFFE = [name for name in list_models() if not name.endswith("_lite0") and not name.startswith("gdn_fc")]
+WITH_CAFFE = [
+    name for name in list_models() if not name.endswith(("_lite0", "_lite2")) and not name.startswith("gdn_fc")
+]
 
 VGG16 = [
     "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2", "conv4_3",
