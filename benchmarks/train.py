@@ -1,12 +1,12 @@
 """Seconds a step of our training loop, beside the bare forward, backward and optimiser step on ready batches.
 
-python benchmarks/train.py [--steps 100] [--crop 320] [--batch 8]
+python benchmarks/train.py [--steps 100] [--crop 320] [--batch 8] [--network fcn8s_lite0] [--workers N] [--plain]
 
-Ours is what `pixelwise train` runs: JPEG pictures of 500 x 375 are read, augmented by the recipe `laptop` and collated by
-one worker; the loss is checked, the running mean of the weights kept, and every step told. Bare is the same network
-under the same precision on batches that lie ready; "plain" is bare, with PyTorch's own gradients of depthwise
-convolutions. They take turns in blocks of ten steps, so that whatever else the machine does meets all; the first steps of
-a block are not counted, for the worker gets ahead while others have their turn.
+Ours is what `pixelwise train` runs: JPEG pictures of 500 x 375 are read, augmented by the recipe `laptop` and collated,
+by as many workers as `pixelwise train` takes on this machine; the loss is checked, the running mean of the weights kept,
+and every step told. Bare is the same network under the same precision on batches that lie ready; "plain", if asked for,
+is bare with PyTorch's own gradients of depthwise convolutions. They take turns in blocks of ten steps, so that whatever else the
+machine does meets all; the first steps of a block are not counted, for a worker gets ahead while others have their turn.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pixelwise.models.network import Network
 from pixelwise.training.loop import Cadence, Learner, Progress, train
 from pixelwise.training.plan import Plan, plan
 from pixelwise.training.recipe import read_recipe
-from pixelwise.training.run import build_batches, build_learner, create_accelerator
+from pixelwise.training.run import build_batches, build_learner, count_workers, create_accelerator
 from pixelwise.training.states import States
 
 BLOCK = 10
@@ -108,15 +108,16 @@ def plainly(network: Network) -> Network:
     return network
 
 
-def measure(planned: Plan, folder: Path) -> tuple[dict[str, list[float]], str]:
-    """Seconds of our steps, of the bare and of the plain ones, and the device they ran on."""
+def measure(planned: Plan, folder: Path, *, with_plain: bool) -> tuple[dict[str, list[float]], str]:
+    """Seconds of our steps, of the bare ones and perhaps of the plain ones, and what prepared the batches on which device."""
     recipe = planned.recipe
     accelerator = create_accelerator(recipe.precision)
     device = accelerator.device
-    copies = {"bare": deepcopy(planned.network), "plain": plainly(planned.network)}
+    copies = {"bare": deepcopy(planned.network)} | ({"plain": plainly(planned.network)} if with_plain else {})
     others = {name: build_learner(replace(planned, network=network), device) for name, network in copies.items()}
     ours = build_learner(planned, device)
     batches = build_batches(planned, 0, 1)
+    workers = count_workers(recipe, accelerator)
     ready = [batches[number].to(device) for number in range(READY)]
 
     def step_of(learner: Learner) -> Callable[[int], None]:
@@ -126,14 +127,14 @@ def measure(planned: Plan, folder: Path) -> tuple[dict[str, list[float]], str]:
     turns = Turns({name: step_of(learner) for name, learner in others.items()}, device)
 
     def stream(first: int, last: int) -> Iterable[Batch]:
-        return batches.loader(first, last, workers=recipe.workers, pin=device.type == "cuda")
+        return batches.loader(first, last, workers=workers, pin=device.type == "cuda")
 
     train(
         ours, stream, accelerator, States(accelerator, folder / "states"),
         Cadence(recipe.steps, recipe.steps, recipe.steps, recipe.accumulate, recipe.clip),
         validate=None, keep=lambda network, progress: None, watch=turns.tell,
     )  # fmt: skip
-    return turns.seconds, str(device)
+    return turns.seconds, f"{device}, {workers} workers"
 
 
 def main() -> None:
@@ -142,17 +143,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help=f"steps of each kind, at least {UNCOUNTED + 1}")
     parser.add_argument("--crop", type=int, default=320)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--network", default="fcn8s_lite0")
+    parser.add_argument("--workers", type=int, help="of ours; those of `pixelwise train` where it is left out")
+    parser.add_argument("--plain", action="store_true", help="also with PyTorch's own depthwise gradients")
     given = parser.parse_args()
     words = (f"steps={max(given.steps, UNCOUNTED + 1)}", f"crop={given.crop}", f"batch_size={given.batch}")
-    recipe = read_recipe("laptop", (*words, "init=none", "hold_out=0", "workers=1"))
+    chosen = (f"network={given.network}", f"workers={'null' if given.workers is None else given.workers}")
+    recipe = read_recipe("laptop", (*words, *chosen, "init=none", "hold_out=0"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "data"
         folder.mkdir()
         write_pictures(folder)
         planned = plan(recipe, lambda split: open_data(folder, split), ())
-        seconds, device = measure(planned, Path(temporary))
+        seconds, where = measure(planned, Path(temporary), with_plain=given.plain)
     print(
-        f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {device}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {where}, "
         f"{os.cpu_count()} cores, {torch.get_num_threads()} threads; {recipe.network}, crop {recipe.crop}, "
         f"batch {recipe.batch_size}, precision {recipe.precision}; {len(seconds['bare'])} steps counted of each"
     )
@@ -160,11 +165,10 @@ def main() -> None:
     for name, times in seconds.items():
         middle = f"{statistics.median(times):>9.3f}{statistics.fmean(times):>9.3f}"
         print(f"{name:<20}{middle}{min(times):>9.3f}{max(times):>10.3f}")
-    for first, second, target in (("our loop", "bare", "   target: at most 1.10"), ("plain", "bare", "")):
-        medians, means = (
-            mean(seconds[first]) / mean(seconds[second]) for mean in (statistics.median, statistics.fmean)
-        )
-        print(f"{f'{first} / {second}':<20}{medians:>9.3f}{means:>9.3f}{target}")
+    for name in (name for name in seconds if name != "bare"):
+        medians, means = (mean(seconds[name]) / mean(seconds["bare"]) for mean in (statistics.median, statistics.fmean))
+        target = "   target: at most 1.10" if name == "our loop" else ""
+        print(f"{f'{name} / bare':<20}{medians:>9.3f}{means:>9.3f}{target}")
 
 
 if __name__ == "__main__":

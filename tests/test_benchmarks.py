@@ -104,3 +104,15 @@ def test_a_step_of_deconvnet_is_timed_and_its_memory_told():
         float(steps[1].split()[0]), abs=0.06
     )
     assert 0.1 < float(memory.removeprefix("memory: ").split()[0]) < 20
+
+
+@pytest.mark.slow
+def test_our_steps_are_timed_beside_bare_ones():
+    machine, titles, *rows = run(
+        "train.py", "--steps", "4", "--crop", "64", "--batch", "2", "--workers", "1", "--plain"
+    ).splitlines()
+    assert "1 workers" in machine
+    assert "1 steps counted of each" in machine
+    assert titles.split()[2:] == ["median", "mean", "least", "greatest", "seconds"]
+    ours, bare, _, ratio, _ = (row.split() for row in rows)
+    assert float(ratio[4]) == pytest.approx(float(ours[2]) / float(bare[1]), rel=0.05)

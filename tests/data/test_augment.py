@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pixelwise.data.augment import Augmentation, View, apply_view, draw_view
-from pixelwise.data.sample import Sample
+from pixelwise.data.sample import RGB, ChannelSpec, Sample
 from pixelwise.geometry import Box, Grid, crop
 from pixelwise.labels import IGNORE, MAIN
 
@@ -190,17 +190,25 @@ def test_a_window_is_a_part_of_the_whole_view(size: tuple[int, int], augmentatio
 
 
 @given(sizes, seeds, st.floats(0, 2), st.floats(0, 2), st.floats(0, 2))
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+@pytest.mark.parametrize(
+    "channels", [RGB, ChannelSpec(("red", "green", "blue", "depth"), ((0, 255),) * 4, (None,) * 4)]
+)
 def test_colours_change_in_three_steps(
-    size: tuple[int, int], seed: int, saturation: float, contrast: float, brightness: float
-) -> None:
-    image = np.random.default_rng(seed).uniform(0, 255, (*size, 3))
-    sample = Sample("noise", image.astype(np.float32))
+    channels: ChannelSpec, kind: type, size: tuple[int, int], seed: int, saturation: float, contrast: float,
+    brightness: float,
+) -> None:  # fmt: skip
+    noise = np.random.default_rng(seed).uniform(0, 255, (*size, len(channels.names))).astype(kind)
+    sample, image = Sample("noise", noise, channels=channels), noise.astype(float)
     changes = {"saturation": saturation, "contrast": contrast, "brightness": brightness}
     grey = image.mean(2, keepdims=True)
     image = grey + (image - grey) * saturation
     image = image.mean() + (image - image.mean()) * contrast
     expected = (image * brightness).clip(0, 255)
-    np.testing.assert_allclose(apply_view(sample, plain_view(sample, **changes), FILL)[0], expected, atol=1e-3)
+    rounding = 0.5 if kind is np.uint8 else 0
+    changed = apply_view(sample, plain_view(sample, **changes), FILL)[0]
+    assert changed.dtype == kind
+    np.testing.assert_allclose(changed, expected, rtol=0, atol=rounding + 1e-3)
 
 
 def test_a_window_that_misses_the_image_is_fill() -> None:

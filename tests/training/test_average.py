@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pixelwise.models.network import Network
 from pixelwise.models.published import create_model
@@ -38,6 +40,22 @@ def test_the_mean_by_hand_over_the_rise_of_its_memory() -> None:
             expected[name] = now if update == 0 else decay * expected[name] + (1 - decay) * now
     for name in names:
         torch.testing.assert_close(average.network.state_dict()[name].double(), expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_it_is_the_mean_that_torch_computes_at_every_step() -> None:
+    network = lite()
+    average, theirs = WeightAverage(network, decay=0.3), AveragedModel(network, use_buffers=True)
+    for update in range(5):
+        shaken(network, update)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.num_batches_tracked += 1
+        theirs.multi_avg_fn = get_ema_multi_avg_fn(min(0.3, (1 + update) / (10 + update)))
+        average.update(network)
+        theirs.update_parameters(network)
+    for name, tensor in theirs.module.state_dict().items():
+        expected = tensor if tensor.is_floating_point() else network.state_dict()[name]  # batches are counted
+        assert torch.equal(average.network.state_dict()[name], expected), name
 
 
 def test_the_mean_is_apart_from_the_network_and_in_evaluation_mode() -> None:

@@ -6,10 +6,13 @@ import itertools
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from tests.conftest import Refuses
 from tests.training.trainings import (
     SHAPES,
@@ -30,7 +33,7 @@ from pixelwise.models.network import Network
 from pixelwise.training.loop import Progress
 from pixelwise.training.plan import plan
 from pixelwise.training.recipe import Recipe, read_recipe
-from pixelwise.training.run import build_batches, build_learner
+from pixelwise.training.run import build_batches, build_learner, count_workers
 from pixelwise.weights.checkpoint import load_checkpoint
 
 
@@ -71,6 +74,20 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path, cut: 
     assert all(torch.equal(got[name], tensor) for name, tensor in expected.items())
     assert _logged(tmp_path / "whole") == _logged(tmp_path / "cut")
     assert len({progress.rate for progress in whole[2:]}) > 1  # the schedule did something, so that it is seen to go on
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "threads", "expected"),
+    [("cpu", 1, 2, 0), ("cpu", 1, 1, 1), ("cpu", 2, 1, 0), ("cuda", 1, 2, 1)],
+)
+def test_batches_are_prepared_ahead_where_a_core_is_free(
+    monkeypatch: pytest.MonkeyPatch, device: str, processes: int, threads: int, expected: int
+) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    monkeypatch.setattr("pixelwise.training.run._cores", lambda: 2)
+    accelerator = cast(Accelerator, SimpleNamespace(device=torch.device(device), num_processes=processes))
+    assert count_workers(small(workers=None), accelerator) == expected
+    assert count_workers(small(workers=3), accelerator) == 3
 
 
 def _logged(run: Path) -> list[dict]:

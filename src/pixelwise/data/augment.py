@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pixelwise.data.sample import Sample
 from pixelwise.geometry import IMAGE_GRID, Box, Grid, Size, crop, resize_image, resize_labels
@@ -118,7 +119,9 @@ def apply_view(sample: Sample, view: View, fill: tuple[float, ...]) -> tuple[NDA
         head: crop(resize_labels(labels, view.size, shown), place, IGNORE) for head, labels in sample.labels.items()
     }
     if view.flipped:
-        image, labels = image[:, ::-1], {head: map_[:, ::-1] for head, map_ in labels.items()}
+        # NumPy mirrors planes in a quarter of the time that it takes for pixels.
+        image = np.stack([image[:, ::-1, channel] for channel in range(image.shape[2])], axis=2)
+        labels = {head: map_[:, ::-1] for head, map_ in labels.items()}
     if view.kept is not None:
         labels = {head: np.where(view.kept, map_, np.uint8(IGNORE)) for head, map_ in labels.items()}
     return image, labels
@@ -128,15 +131,17 @@ def _recolour(image: NDArray, whole: NDArray, view: View) -> NDArray:
     """Saturation, contrast and brightness, one after the other, of a part of the picture `whole`.
 
     With s, c and b for them, grey the mean of a pixel's channels and mean that of `whole`, which s leaves as it is:
-    b (mean + c (grey + s (image - grey) - mean)), and so the image and the grey have one factor each.
+    b (mean + c (grey + s (image - grey) - mean)). That is a matrix for the channels of each pixel, and one sum to add.
     """
     if view.brightness == view.contrast == view.saturation == 1:
         return image
+    channels = image.shape[2]
     both = view.brightness * view.contrast
-    changed = image.astype(np.float32)
-    channels = changed.shape[2]
-    grey = sum(changed[..., channel] for channel in range(channels)) / channels  # NumPy's mean is slow along short axes
-    changed *= both * view.saturation
-    changed += (both * (1 - view.saturation) * grey + (view.brightness - both) * float(whole.mean()))[..., None]
-    changed.clip(0, 255, out=changed)
-    return np.rint(changed, out=changed).astype(np.uint8) if image.dtype == np.uint8 else changed
+    matrix = np.full((channels, channels), both * (1 - view.saturation) / channels)
+    matrix += both * view.saturation * np.eye(channels)
+    added = (view.brightness - both) * float(whole.mean())
+    if image.dtype == np.uint8 and channels == 3:  # Pillow does all at once, for these alone
+        rows = np.column_stack([matrix, [added] * channels]).ravel().tolist()
+        return np.asarray(Image.fromarray(image).convert("RGB", rows))
+    changed = (image @ matrix.astype(np.float32) + np.float32(added)).clip(0, 255)
+    return np.rint(changed).astype(np.uint8) if image.dtype == np.uint8 else changed

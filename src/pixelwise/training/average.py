@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from pixelwise.models.network import Network
 
@@ -16,7 +18,8 @@ class WeightAverage:
 
     def __init__(self, network: Network, decay: float) -> None:
         self.decay = decay
-        self._averaged = AveragedModel(network, use_buffers=True)
+        self._averaged = AveragedModel(network, use_buffers=True)  # its own update sorts all tensors, at every step
+        self._tensors = _tensors(self._averaged.module)
 
     @property
     def network(self) -> Network:
@@ -25,12 +28,17 @@ class WeightAverage:
         assert isinstance(network, Network)
         return network.eval()
 
+    @torch.no_grad()
     def update(self, network: Network) -> None:
-        """Take in the network's present weights."""
+        """Take in the network's present weights; the first time, and where whole numbers are counted, as they are."""
         updates = int(self._averaged.n_averaged)
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        self._averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)
-        self._averaged.update_parameters(network)
+        for mean, now in zip(self._tensors, _tensors(network), strict=True):
+            if updates and mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+        self._averaged.n_averaged += 1
 
     def state_dict(self) -> dict[str, object]:
         """The mean, and how many updates it is of."""
@@ -39,3 +47,8 @@ class WeightAverage:
     def load_state_dict(self, state: dict[str, object]) -> None:
         """The inverse of `state_dict`."""
         self._averaged.load_state_dict(state)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    """All weights and statistics, in one order."""
+    return [*network.parameters(), *network.buffers()]

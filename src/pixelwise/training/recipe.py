@@ -116,7 +116,9 @@ class Recipe(BaseModel):
     )
     terms: str = Field("", description="under which the finished model may be used; a sentence that travels with it")
     seed: int = Field(0, description="of everything random; the same seed gives the same run")
-    workers: int = Field(1, ge=0, description="processes that prepare batches")
+    workers: int | None = Field(
+        None, ge=0, description="processes that prepare batches; null has one where a core is free for it"
+    )
 
     @field_validator("scale")
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -64,6 +66,7 @@ def run(
         recipe.save(folder.recipe)  # last: a folder that holds it can be resumed
     learner = build_learner(plan, accelerator.device)
     batches = build_batches(plan, accelerator.process_index, accelerator.num_processes)
+    workers = count_workers(recipe, accelerator)
     states = States(accelerator, folder.states)
     if main:
         folder.forget_after(states.newest())
@@ -85,7 +88,7 @@ def run(
 
     return train(
         learner,
-        lambda first, last: batches.loader(first, last, workers=recipe.workers, pin=torch.cuda.is_available()),
+        lambda first, last: batches.loader(first, last, workers=workers, pin=torch.cuda.is_available()),
         accelerator,
         states,
         _cadence(recipe),
@@ -127,6 +130,23 @@ def build_batches(plan: Plan, part: int, parts: int) -> Batches:
         part=part,
         parts=parts,
     )
+
+
+def count_workers(recipe: Recipe, accelerator: Accelerator) -> int:
+    """How many workers prepare batches: as many as the recipe says, or else one where a core is free for it.
+
+    Where every core learns, a worker has all of them wait for the one that it takes: longer than the loop takes to make
+    its batches by itself (docs/results/training.md).
+    """
+    if recipe.workers is not None:
+        return recipe.workers
+    learning = accelerator.num_processes * torch.get_num_threads()
+    return int(accelerator.device.type != "cpu" or learning < _cores())
+
+
+def _cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _quicken_statistics(network: Network, steps: int) -> None:

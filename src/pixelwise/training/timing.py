@@ -14,7 +14,7 @@ from pixelwise.training.loop import agreed, learn
 from pixelwise.training.objectives import Trainee
 from pixelwise.training.plan import Plan
 from pixelwise.training.recipe import Recipe
-from pixelwise.training.run import build_batches, build_learner, create_accelerator
+from pixelwise.training.run import build_batches, build_learner, count_workers, create_accelerator
 
 TIMED_STEPS = 20
 WARM_STEPS = 5
@@ -43,7 +43,7 @@ def _seconds_a_step(plan: Plan, accelerator: Accelerator, enough: float) -> floa
     learner = build_learner(plan, accelerator.device)
     trainee, optimiser = accelerator.prepare(Trainee(learner.network, learner.objective), learner.optimiser)
     batches = build_batches(plan, accelerator.process_index, accelerator.num_processes)
-    stream = iter(batches.loader(0, TIMED_STEPS * recipe.accumulate, workers=recipe.workers))
+    stream = iter(batches.loader(0, TIMED_STEPS * recipe.accumulate, workers=count_workers(recipe, accelerator)))
     trainee.train()
     seconds = []
     for _ in range(TIMED_STEPS):

@@ -23,7 +23,7 @@ from pixelwise.training.optimiser import hold_still
 from pixelwise.training.plan import Plan, plan
 from pixelwise.training.recipe import Recipe
 from pixelwise.training.resumed import Judge, finish, refuse_other_recipe
-from pixelwise.training.run import create_accelerator
+from pixelwise.training.run import count_workers, create_accelerator
 from pixelwise.training.windows import with_windows
 from pixelwise.weights.card import model_card
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
@@ -100,13 +100,14 @@ def estimate(planned: Plan, trained: Path, to: Path, statistics: Statistics) -> 
     recipe, network, record = planned.recipe, checkpoint.network, dict(checkpoint.record)
     hold_still(network, recipe.learn, (), recipe.still_stages)
     if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        device = create_accelerator(recipe.precision).device
+        accelerator = create_accelerator(recipe.precision)
+        device = accelerator.device
         batches = Batches(
             planned.source, statistics.batch_size, recipe.augmentation(planned.grid), network.fill, seed=recipe.seed
         )
 
         def images() -> Iterator[Tensor]:
-            for batch in batches.loader(0, statistics.passes, workers=recipe.workers):
+            for batch in batches.loader(0, statistics.passes, workers=count_workers(recipe, accelerator)):
                 yield batch.to(device).images
 
         reestimate_statistics(network.to(device), images())

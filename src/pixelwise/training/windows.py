@@ -42,7 +42,7 @@ def with_windows(
         return plan
     stage = _stage(recipe, hed)
     with create_accelerator(recipe.precision).main_process_first():
-        index = index_windows(plan.training, stage, cache, workers=max(1, recipe.workers), progress=progress)
+        index = index_windows(plan.training, stage, cache, workers=recipe.workers or 1, progress=progress)
     fill = plan.network.fill
     source = Windows(plan.training, index, one_class=stage.one_class, fill=fill, side=recipe.window_side)
     return replace(plan, source=source)
