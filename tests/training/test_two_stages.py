@@ -27,7 +27,7 @@ DATA = Shapes(6, size=(120, 160))
 FEW = Statistics(batch_size=3, passes=2)
 WORDS = (
     "options={width: 0.03125, decoder_width: 0.015625}", "steps=3", "batch_size=2", "save_every=1", "warmup=0",
-    "init=none", "workers=0", "precision=no", "learning_rate=0.001",
+    "init=none", "edges=gradient", "workers=0", "precision=no", "learning_rate=0.001",
 )  # fmt: skip
 
 
