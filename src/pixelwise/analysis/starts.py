@@ -13,6 +13,7 @@ from pixelwise.analysis.reproduction import RUNS, Training
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
 from pixelwise.geometry import Box, crop
+from pixelwise.inference.proposal_wise import SIDE
 from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.network import Network
@@ -63,7 +64,7 @@ def made_of_hed(hed: Path, recipe: Recipe, data: DataSet, to: Path) -> None:
     set_seed(recipe.seed)
     spec = (data if recipe.classes is None else data.with_classes(recipe.classes)).label_spec
     checkpoint = import_classifier(hed, recipe.network, spec, recipe.options).checkpoint
-    settle_norms(checkpoint.network, _middles(data, checkpoint.network, recipe.crop or 224))
+    settle_norms(checkpoint.network, _middles(data, checkpoint.network))
     save_checkpoint(to, checkpoint)
 
 
@@ -86,18 +87,20 @@ def settle_norms(network: Network, images: Tensor) -> None:
         norm.bias.copy_(mean)
 
     norms = [module for module in network.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
     try:
         with torch.no_grad():
-            network.eval()(images)
+            network.backbone.eval()(network.normalise(images))
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _middles(data: DataSet, network: Network, side: int) -> Tensor:
-    """The middles, `side` pixels wide, of some images that lie evenly in a data set."""
-    images = []
+def _middles(data: DataSet, network: Network) -> Tensor:
+    """The middles of some images that lie evenly in a data set, as wide as DeconvNet's windows."""
+    images, side = [], SIDE
     for place in np.linspace(0, len(data) - 1, min(SETTLED_BY, len(data))).astype(int):
         image = data[int(place)].image.astype(np.float32)
         y0, x0 = ((have - side) // 2 for have in image.shape[:2])
