@@ -168,9 +168,9 @@ class Attempt:
                     shutil.copyfile(lent.windows, mine.windows)
 
     def is_measured(self, system: str, split: str) -> bool:
-        """Whether the result of a system is there, and is that of its models as they are now."""
-        path = self._result(system, split)
-        if not path.is_file():
+        """Whether the result of a system is there with its predictions, and is that of its models as they are now."""
+        said = self.folder / PREDICTIONS / self._called(system, split)
+        if not self._result(system, split).is_file() or not said.is_dir():
             return False
         result = self.result(system, split)
         return result.facts["weights"] == self._digest(system) and not (
@@ -203,7 +203,7 @@ class Attempt:
         spec = next(iter(models.values())).label_spec
         data = match_classes(self.shown(split), spec.names).data
         digests = {system: self._digest(system) for system in systems}
-        said = {system: self._said(system, split, digests[system], spec) for system in systems}
+        said = {system: self._begin_saying(system, split, digests[system], spec) for system in systems}
         together = Together(nodes, {place: model.predictor for place, model in models.items()}, folder)
         left = [
             place for place, name in enumerate(data.names) if not all(one.path(name).is_file() for one in said.values())
@@ -218,7 +218,11 @@ class Attempt:
             counts = evaluate(said[system], data, thorough=self._is_thorough(system, split), facts=facts)
             write_text(self._result(system, split), json.dumps(counts.to_json()) + "\n")
 
-    def _said(self, system: str, split: str, digest: str, spec: LabelSpec) -> Predictions:
+    def said(self, system: str, split: str) -> Predictions:
+        """What a system that was measured says of the images that it is measured on."""
+        return Predictions.read(self.folder / PREDICTIONS / self._called(system, split))
+
+    def _begin_saying(self, system: str, split: str, digest: str, spec: LabelSpec) -> Predictions:
         """The folder of a system's predictions, without those of other weights."""
         folder = self.folder / PREDICTIONS / self._called(system, split)
         weights = folder / "weights"

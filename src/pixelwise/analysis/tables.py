@@ -11,6 +11,7 @@ from pathlib import Path
 from pixelwise.analysis.attempt import Attempt
 from pixelwise.analysis.reproduction import RUNS, Row, Table
 from pixelwise.evaluation.bootstrap import Interval, difference
+from pixelwise.evaluation.evaluate import match_classes
 from pixelwise.evaluation.evaluation import BACKGROUND
 from pixelwise.files import write_text
 from pixelwise.report import tables as markup
@@ -152,14 +153,14 @@ def _section(attempt: Attempt, number: int, table: Table, judged: Judgements) ->
 
 def _strips(attempt: Attempt, table: Table, judged: Judgements) -> list[Markup]:
     """Images where the pictured systems differ most, or the first ones."""
-    models = {system: attempt.model(system) for system in table.pictured}
-    first = models[table.pictured[0]]
-    data = attempt.matched(first, table.split).data
-    look = looking_at(data, {name: model.predictor for name, model in models.items()})
+    said = {system: attempt.said(system, table.split) for system in table.pictured}
+    classes = next(iter(said.values())).label_spec.names
+    data = match_classes(attempt.shown(table.split), classes).data
+    look, spec = looking_at(data, said), data.label_spec
     differing = chosen([judged[system, table.split] for system in table.pictured])
     places = [place for group in differing.values() for place in group] or list(range(len(data)))
     seen = [look(data.names[place]) for place in places[:IMAGES]]
-    return [legend(occurring(seen), first.label_spec), *(strip(one, first.label_spec, one.name) for one in seen)]
+    return [legend(occurring(seen), spec), *(strip(one, spec, one.name) for one in seen)]
 
 
 def _trainings(attempt: Attempt) -> list[Sequence[str]]:
