@@ -31,6 +31,8 @@ REMARKS = (
     "found better than what, and nothing of the size of ours.",
     f"What is exchanged in training is tried in short: on every {EVERY}th image, {sum(SHORT)} steps each, {FEW} windows an "
     "image.",
+    "DeconvNet and FCN-8s take about the same minutes, and so not the same number of images: FCN-8s keeps the published width "
+    "of fc6 and fc7 and its padding, and a step of it costs four times one of DeconvNet's.",
     "Intervals speak of the choice of images alone, not of training again.",
 )
 
