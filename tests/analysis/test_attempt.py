@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ from pixelwise.analysis.attempt import Attempt
 from pixelwise.analysis.reproduction import Reproduction, Row, Table, Training, trained
 from pixelwise.analysis.tables import write_tables
 from pixelwise.data.shapes import Shapes
+from pixelwise.errors import InputError
+from pixelwise.evaluation.bootstrap import difference
 from pixelwise.evaluation.confusion import Measures
 from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.inference.loading import load
@@ -74,10 +78,9 @@ def carried_out(attempt: Attempt, watch: Callable[[Progress], None] = lambda _: 
             if not attempt.is_trained(training):
                 assert attempt.train(training, judge(watch))
                 done.append(training.name)
-        for system, split in attempt.reproduction.measured():
-            if not attempt.is_measured(system, split):
-                attempt.measure(system, split, lambda done, of: None)
-                done.append(f"measured {system}")
+        for systems, split in attempt.measurable():
+            attempt.measure(systems, split, lambda done, of: None)
+            done += [f"measured {system}" for system in systems]
         write_tables(attempt, {"data": "shapes"})
     return done
 
@@ -123,6 +126,42 @@ def test_the_page_holds_tables_and_pictures(whole: Path) -> None:
     assert all(f"{name}: the image" in page for name in DATA.split("val").names)
 
 
+def test_claims_sizes_and_parts_of_the_images(tmp_path: Path) -> None:
+    first, second = TINY.trainings
+    of = replace(
+        TINY,
+        trainings=(first, replace(second, every=2)),
+        tables=(
+            Table("Sizes", "val", (Row("coarse", "coarse"), Row("both", "both")), by_size=True),
+            Table("Claims", "val", (Row("finer is better", "fine", against="coarse"),)),
+        ),
+    )
+    data = Shapes(20, size=(48, 64))
+    attempt = Attempt(of, tmp_path, data.split, data.splits, images=2)
+    assert carried_out(attempt) == ["coarse", "fine", "measured coarse", "measured both", "measured fine"]
+    names = data.split("val").names
+    assert len(names) == 4
+    shown = attempt.result("both", "val").images
+    assert shown == (names[0], names[2])  # evenly
+    learned = (tmp_path / "runs" / "fine" / "training_ids.txt").read_text(encoding="utf-8").split()
+    assert learned == list(data.split("train").names[::2])
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    coarse, fine = (attempt.result(system, "val") for system in ("coarse", "fine"))
+    gain = difference(coarse, fine)
+    ours, beside = (f"{100 * one.measures().mean_iou:.1f}" for one in (fine, coarse))
+    within = f"{100 * gain.low:.1f} to {100 * gain.high:.1f}"
+    assert f"| finer is better | {ours} | {beside} | {100 * gain.value:+.1f} | {within} |" in text
+    sizes = evaluate(load(tmp_path / "systems" / "both").predictor, data.split("val").subset(shown), thorough=True)
+    buckets = sizes.size_buckets([name for name in sizes.classes if name != "background"])
+    assert buckets is not None
+    assert f"16 to 32: {buckets.objects[1]}" in text
+    (line,) = re.findall(r"^\| both \|(.*)\|$", text, re.MULTILINE)
+    told = [cell.strip() for cell in line.split("|")]
+    assert told == ["–" if part != part else f"{100 * part:.1f}" for part in buckets.accuracy]
+    with pytest.raises(InputError, match="other images"):
+        carried_out(Attempt(of, tmp_path, data.split, data.splits))
+
+
 def test_what_is_done_is_not_done_twice(whole: Path) -> None:
     before = traces(whole)
     assert carried_out(attempt_in(whole)) == []
@@ -149,18 +188,18 @@ def test_a_killed_attempt_ends_as_one_that_was_not(whole: Path, cut: int, tmp_pa
 def test_a_measuring_that_was_cut_off_goes_on(whole: Path, tmp_path: Path) -> None:
     carried_out(attempt_in(tmp_path))
     (tmp_path / "results" / "both.json").unlink()
+    shutil.rmtree(tmp_path / "predictions" / "both")
     again = attempt_in(tmp_path)
 
     def cut(done: int, of: int) -> None:
         raise CutOffError
 
     with pytest.raises(CutOffError):
-        again.measure("both", "val", cut)
+        again.measure(["both"], "val", cut)
     seen: list[int] = []
-    again.measure("both", "val", lambda done, of: seen.append(done))
+    again.measure(["both"], "val", lambda done, of: seen.append(done))
     assert seen == [2]
     assert traces(tmp_path)["tables"] == traces(whole)["tables"]
-    assert not list((tmp_path / "results").glob("*.counts"))
 
 
 def test_a_system_of_other_weights_is_measured_again(tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ def test_windows_are_added_from_the_largest_to_the_smallest(network: WholeImage)
     assert counts == (1, 2, 3)
     for count, order in ((1, (100,)), (2, (100, 40)), (3, (100, 40, 20))):  # 60 is the fourth best, and one too many
         alone = ProposalWise(network, lambda _, order=order: boxes(*order), boxes=3, minimum_side=24)  # type: ignore[misc]
-        assert np.array_equal(steps[count - 1], alone(picture))
-    assert np.array_equal(steps[-1], predictor(picture))
+        np.testing.assert_allclose(steps[count - 1], alone(picture), atol=1e-3)  # batches of other sizes round
+    np.testing.assert_allclose(steps[-1], predictor(picture), atol=1e-3)
     assert predictor.boxes == 3  # the one that was given stays as it was
     assert len(predictor.proposer(picture)) == 4
 

@@ -22,6 +22,10 @@ from pixelwise.data.shapes import Shapes
         (("fcn", "shapes"), ("shapes: no split 'voc2011_train'; ", "there are: train, val")),
         (("fcn", "shapes:4", "--small"), ("shapes:4 has no image in 'val'",)),
         (("deeplab", "shapes", "--sbd", "."), ("SBD goes with the VOC layout only",)),
+        (("fcn", "shapes", "--small", "--hed", "w"), ("--hed goes with  deconvnet DATA --small , got fcn --small",)),
+        (("deconvnet", "shapes", "--hed", "w"), ("--hed goes with  deconvnet DATA --small , got deconvnet: leave",)),
+        (("deconvnet", "shapes", "--small", "--hed", "w"), ("w: no such file; --hed wants that of HED's weights",)),
+        (("fcn", "shapes", "stepz=3", "--small"), ("unknown recipe key 'stepz'", "did you mean 'steps'")),
     ],
 )
 def test_what_cannot_be_reproduced_is_said_at_once(
@@ -105,3 +109,15 @@ def test_the_lines_for_full_size_are_understood(
     assert "VGG_ILSVRC_16_layers.caffemodel: " in pixelwise(*brought).complaint  # half a gigabyte that is not here
     assert pixelwise(*reproduced).complaint.startswith("VOC2011: no such folder")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_line_for_photographs_is_understood(
+    pixelwise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^pixelwise (reproduce .* --hed .*)$", guide, re.MULTILINE)
+    assert pixelwise(*shlex.split(line)).complaint.startswith("hed.safetensors: no such file")
+    (tmp_path / "hed.safetensors").write_bytes(b"")
+    assert pixelwise(*shlex.split(line)).complaint.startswith("photographs: no such folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["hed.safetensors"]

@@ -27,7 +27,7 @@ DATA = Shapes(6, size=(120, 160))
 FEW = Statistics(batch_size=3, passes=2)
 WORDS = (
     "options={width: 0.03125, decoder_width: 0.015625}", "steps=3", "batch_size=2", "save_every=1", "warmup=0",
-    "init=none", "workers=0", "precision=no", "learning_rate=0.001",
+    "init=none", "still_stages=2", "edges=gradient", "workers=0", "precision=no", "learning_rate=0.001",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def nothing(network: Network, data: DataSet, part: int, parts: int) -> NDArray[n
 
 def done(
     folder: Path,
-    recipes: tuple[Recipe, Recipe] | None = None,
+    recipes: tuple[Recipe, ...] | None = None,
     judge: Judge | None = None,
 ) -> bool:
     judge = judge or Judge(nothing, float)
@@ -82,6 +82,18 @@ def test_each_stage_starts_from_the_one_before_and_sees_its_own_windows(whole: P
     assert second["recipe"]["windows"] == "proposals"
     places = [(whole / stage / "windows.npz").read_bytes() for stage in ("stage1", "stage2")]
     assert places[0] != places[1]
+
+
+def test_the_second_stage_can_be_done_alone(tmp_path: Path, refuses: Refuses) -> None:
+    first, second = small_stages("steps=1")
+    assert done(tmp_path / "alone", (second,))
+    alone = load_checkpoint(tmp_path / "alone" / "estimated").record
+    assert alone["recipe"]["windows"] == "proposals"
+    assert alone["started_from"] == "random weights"
+    assert not (tmp_path / "alone" / "stage1").exists()
+    assert (tmp_path / "alone" / "model").is_dir()
+    with refuses("stage 2 trains deconvnet_vgg16 with windows=proposals", "windows=objects"):
+        done(tmp_path / "first", (first,))
 
 
 def test_statistics_of_what_was_held_still_are_kept_and_others_are_taken_anew(whole: Path) -> None:

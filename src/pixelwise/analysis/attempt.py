@@ -8,33 +8,32 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pixelwise.analysis.reproduction import RUNS, SYSTEMS, Reproduction, Training
+from pixelwise.analysis.starts import STARTS, made_of_hed, start_of
+from pixelwise.analysis.together import Together, sharing
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
+from pixelwise.evaluation.answers import Predictions, best_classes
 from pixelwise.evaluation.evaluate import Matched, evaluate, match_classes
 from pixelwise.evaluation.evaluation import Evaluation
 from pixelwise.files import write_text
-from pixelwise.inference.loading import digest_of, load
+from pixelwise.inference.loading import digest_of, find_member, load
 from pixelwise.inference.model import Model
-from pixelwise.inference.systems import SYSTEM_FILE, save_system
-from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
+from pixelwise.inference.systems import SYSTEM_FILE, places, save_system
+from pixelwise.labels import LabelSpec
 from pixelwise.training.folder import RunFolder, names_hash
 from pixelwise.training.plan import choose_samples
-from pixelwise.training.recipe import Recipe
 from pixelwise.training.resumed import Judge, finish
 from pixelwise.training.two_stages import TwoStageFolder, train_two_stages
 from pixelwise.training.windows import refuse_without_windows
-from pixelwise.weights.checkpoint import NetworkConfig, find_checkpoint
-from pixelwise.weights.imagenet import lite_file
 
 RECORD = "reproduction.json"
+PREDICTIONS = "predictions"
 
 
 class Attempt:
@@ -42,11 +41,14 @@ class Attempt:
 
     open_split, splits  of the data set, as `plan` takes them
     start               a folder of models to start from, one a folder, as `pixelwise import-weights --init` makes them
-    hed                 HED's weights, for recipes with edges: hed
+    hed                 HED's weights, for recipes with edges: hed, and for trunks of VGG16 to start from
+    images              systems are measured on so many images of a split, that lie evenly in it; None: on all
 
     reproduction.json  what is attempted on what, written first
+    starts/NAME/       what a training starts from, where that is made of HED's weights
     runs/NAME/         a training, as `pixelwise train` leaves it
     systems/NAME/      a system.yaml that every verb takes
+    predictions/NAME/  what a system says of the images, as label maps
     results/NAME.json  the counts of a system's evaluation, and what they were counted on
     """
 
@@ -59,6 +61,7 @@ class Attempt:
         *,
         start: Path | None = None,
         hed: Path | None = None,
+        images: int | None = None,
     ) -> None:
         self.reproduction = reproduction
         self.folder = folder
@@ -66,6 +69,7 @@ class Attempt:
         self.splits = splits
         self.start = start
         self.hed = hed
+        self.images = images
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -93,8 +97,12 @@ class Attempt:
         """What must be the same for an attempt to go on; each part by the words to tell people."""
         of = self.reproduction
         recipes = {training.name: training.recipes() for training in of.trainings}
-        chosen = [choose_samples(one, self.open_split, self.splits) for every in recipes.values() for one in every]
-        measured = [self.open_split(split) for split in dict.fromkeys(table.split for table in of.tables)]
+        chosen = [
+            choose_samples(recipe, functools.partial(self._opened, training.every), self.splits)
+            for training in of.trainings
+            for recipe in recipes[training.name]
+        ]
+        measured = [self.shown(split) for split in dict.fromkeys(table.split for table in of.tables)]
         learned = [part for pair in chosen for part in pair if part is not None]
         record = {
             "reproduction": of.name,
@@ -107,68 +115,126 @@ class Attempt:
 
     def is_trained(self, training: Training) -> bool:
         """Whether a training's last step is done and its model is there."""
-        recipes, path = training.recipes(), self.folder / RUNS / training.name
-        if len(recipes) == 1:
-            return RunFolder(path).has_finished(recipes[0].steps)
-        return TwoStageFolder(path).model.is_dir()
+        path = self.folder / RUNS / training.name
+        if training.in_stages:
+            return TwoStageFolder(path).model.is_dir()
+        return RunFolder(path).has_finished(training.recipes()[0].steps)
 
-    def train(self, training: Training, judge: Judge) -> bool:
-        """Begin a training or go on with it; whether it is done. Where `judge.stop()` ended it, call it again."""
+    def train(self, training: Training, judge: Judge, searching: Callable[[int, int], None] | None = None) -> bool:
+        """Begin a training or go on with it; whether it is done. Where `judge.stop()` ended it, call it again.
+
+        `searching(done, of)` is told of each image in which windows are looked for.
+        """
         recipes, path = training.recipes(), self.folder / RUNS / training.name
+        opened = functools.partial(self._opened, training.every)
         start = self._start_of(training)
-        if len(recipes) == 1:
+        if start is not None and start.parent == self.folder / STARTS and not start.is_dir():
+            assert self.hed is not None
+            made_of_hed(self.hed, recipes[0], choose_samples(recipes[0], opened, self.splits)[0], start)
+        if not training.in_stages:
             run = RunFolder(path)
-            return finish(recipes[0], self.open_split, self.splits, run, judge, init_from=start, hed=self.hed)
-        first, second = recipes
+            return finish(
+                recipes[0], opened, self.splits, run, judge, init_from=start, hed=self.hed, searching=searching
+            )
+        stages = TwoStageFolder(path)
+        self._borrow_windows(training, stages)
         return train_two_stages(
-            (first, second),
-            self.open_split,
+            recipes,
+            opened,
             self.splits,
-            TwoStageFolder(path),
+            stages,
             judge,
             init_from=start,
             hed=self.hed,
+            searching=searching,
             statistics=training.statistics,
         )
 
     def _start_of(self, training: Training) -> Path | None:
-        """The model that a training starts from; None for random weights, and those that an extra brings."""
-        if training.after is not None:
-            return self.folder / RUNS / training.after / "model"
-        recipe = training.recipes()[0]
-        if recipe.init == "none":
-            return None
-        config = NetworkConfig(recipe.network, 1, recipe.options)
-        with torch.device("meta"):
-            trunk = config.build().backbone
-        if isinstance(trunk, EfficientNetLite):
-            lite_file(trunk.lite)
-            return None
-        found = None if self.start is None else find_checkpoint(self.start, config)
-        if found is None:
-            raise InputError(_no_start(recipe, self.start))
-        return found
+        return start_of(training, self.folder, self.start, self.hed)
+
+    def _opened(self, every: int, split: str | None) -> DataSet:
+        """A split, or every so many-th image of it."""
+        data = self.open_split(split)
+        return data if every == 1 else data.subset(data.names[::every])
+
+    def _borrow_windows(self, training: Training, own: TwoStageFolder) -> None:
+        """Begin with the windows that another training found in the same images; those of others are found out, and not used."""
+        for other in self.reproduction.trainings:
+            theirs = TwoStageFolder(self.folder / RUNS / other.name)
+            for mine, lent in zip(own.stages, theirs.stages, strict=True):
+                if other.every == training.every and lent.windows.is_file() and not mine.windows.is_file():
+                    mine.path.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(lent.windows, mine.windows)
 
     def is_measured(self, system: str, split: str) -> bool:
-        """Whether the result of a system is there, and is that of its models as they are now."""
-        path = self._result(system, split)
-        if not path.is_file():
+        """Whether the result of a system is there with its predictions, and is that of its models as they are now."""
+        said = self.folder / PREDICTIONS / self._called(system, split)
+        if not self._result(system, split).is_file() or not said.is_dir():
             return False
-        return self.result(system, split).facts["weights"] == self._digest(system)
+        result = self.result(system, split)
+        return result.facts["weights"] == self._digest(system) and not (
+            self._is_thorough(system, split) and result.sizes is None
+        )
 
-    def measure(self, system: str, split: str, progress: Callable[[int, int], None]) -> Evaluation:
-        """Count a system's answers on a split, or go on with that, and keep the counts as its result."""
-        facts = {"system": system, "split": split, "weights": self._digest(system)}
-        model = self.model(system)
-        kept = self._result(system, split).with_suffix(".counts")
-        if kept.is_dir() and facts["weights"] not in (kept / "weights").read_text(encoding="utf-8"):
-            shutil.rmtree(kept)
-        write_text(kept / "weights", facts["weights"])
-        matched = self.matched(model, split)
-        evaluation = evaluate(model.predictor, matched.data, keep=kept, facts=facts, progress=progress)
-        write_text(self._result(system, split), json.dumps(evaluation.to_json()) + "\n")
-        shutil.rmtree(kept)
-        return evaluation
+    def measurable(self) -> list[tuple[list[str], str]]:
+        """The systems without a result whose models are trained: those that share models together, and their split."""
+        of = self.reproduction
+        left = dict[str, list[str]]()
+        for system, split in of.measured():
+            trained = all(self.is_trained(training) for training in of.trainings_of(system))
+            if trained and not self.is_measured(system, split):
+                left.setdefault(split, []).append(system)
+        return [
+            (group, split)
+            for split, systems in left.items()
+            for group in sharing({system: of.system(system) for system in systems})
+        ]
+
+    def measure(self, systems: Sequence[str], split: str, progress: Callable[[int, int], None]) -> None:
+        """Count systems' answers on a split, or go on with that, and keep the counts as their results.
+
+        An image is shown to all of them before the next; `progress(done, of)` is told of each. What they say of it is
+        kept as label maps in `predictions/SYSTEM`.
+        """
+        nodes = {system: self.reproduction.system(system) for system in systems}
+        folder = self._written(systems[0])  # every system's folder lies as far from the models
+        models = {place: load(find_member(place, folder)) for node in nodes.values() for place in places(node)}
+        spec = next(iter(models.values())).label_spec
+        data = match_classes(self.shown(split), spec.names).data
+        digests = {system: self._digest(system) for system in systems}
+        said = {system: self._begin_saying(system, split, digests[system], spec) for system in systems}
+        together = Together(nodes, {place: model.predictor for place, model in models.items()}, folder)
+        left = [
+            place for place, name in enumerate(data.names) if not all(one.path(name).is_file() for one in said.values())
+        ]
+        for done, place in enumerate(left, start=len(data) - len(left) + 1):
+            sample = data[place]
+            for system, scores in together(sample.image).items():
+                said[system].write(sample.name, best_classes(scores))
+            progress(done, len(data))
+        for system in systems:
+            facts = {"system": system, "split": split, "weights": digests[system]}
+            counts = evaluate(said[system], data, thorough=self._is_thorough(system, split), facts=facts)
+            write_text(self._result(system, split), json.dumps(counts.to_json()) + "\n")
+
+    def said(self, system: str, split: str) -> Predictions:
+        """What a system that was measured says of the images that it is measured on."""
+        return Predictions.read(self.folder / PREDICTIONS / self._called(system, split))
+
+    def _begin_saying(self, system: str, split: str, digest: str, spec: LabelSpec) -> Predictions:
+        """The folder of a system's predictions, without those of other weights."""
+        folder = self.folder / PREDICTIONS / self._called(system, split)
+        weights = folder / "weights"
+        if weights.is_file() and weights.read_text(encoding="utf-8") != digest:
+            shutil.rmtree(folder)
+        predictions = Predictions.begin(folder, spec)
+        write_text(weights, digest)
+        return predictions
+
+    def _is_thorough(self, system: str, split: str) -> bool:
+        tables = self.reproduction.tables
+        return any(table.by_size and table.split == split and system in table.systems() for table in tables)
 
     def result(self, system: str, split: str) -> Evaluation:
         """The evaluation of a system that was measured."""
@@ -178,9 +244,16 @@ class Attempt:
         """A system whose models are trained, to predict with."""
         return load(self._written(system))
 
+    def shown(self, split: str) -> DataSet:
+        """The images of a split on which systems are measured."""
+        data = self.open_split(split)
+        if self.images is None or self.images >= len(data):
+            return data
+        return data.subset([data.names[place * len(data) // self.images] for place in range(self.images)])
+
     def matched(self, model: Model, split: str) -> Matched:
-        """A split seen through the classes of a model."""
-        return match_classes(self.open_split(split), model.label_spec.names)
+        """The images of a split on which systems are measured, seen through the classes of a model."""
+        return match_classes(self.shown(split), model.label_spec.names)
 
     def _written(self, system: str) -> Path:
         """The folder of a system, with its file in it."""
@@ -192,9 +265,12 @@ class Attempt:
     def _digest(self, system: str) -> str:
         return digest_of(self._written(system))
 
-    def _result(self, system: str, split: str) -> Path:
+    def _called(self, system: str, split: str) -> str:
         splits = {table.split for table in self.reproduction.tables}
-        return self.folder / "results" / (f"{system}.json" if len(splits) == 1 else f"{system}-{split}.json")
+        return system if len(splits) == 1 else f"{system}-{split}"
+
+    def _result(self, system: str, split: str) -> Path:
+        return self.folder / "results" / f"{self._called(system, split)}.json"
 
 
 def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -205,13 +281,3 @@ def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> N
                 f"{path.parent}: began with other {name}{which}; call it as before (with or without --small), "
                 f"or choose another --out"
             )
-
-
-def _no_start(recipe: Recipe, start: Path | None) -> str:
-    options = "".join(f" {key}={str(value).replace(' ', '').lower()}" for key, value in recipe.options.items())
-    lacks = "no --start was given" if start is None else f"{start} has none"
-    return (
-        f"{recipe.network}{options} starts from an ImageNet classifier, and {lacks}: make one by  pixelwise import-weights "
-        f"FILE{options} --to {recipe.network} --init --classes voc --out STARTS/{recipe.network}  and give --start STARTS, "
-        f"or begin with --small"
-    )

@@ -16,6 +16,16 @@ TABLE_1 = "DeconvNet (ICCV 2015), table 1"
 CRF = "deconvnet"
 """The preset of the release."""
 
+SYSTEMS_ROWS = (
+    Row("FCN-8s", "fcn8s", 62.2, TABLE_1),
+    Row("FCN-8s + CRF", "fcn8s_crf"),
+    Row("DeconvNet", "by_proposals", 69.6, TABLE_1),
+    Row("DeconvNet + CRF", "by_proposals_crf", 70.5, TABLE_1),
+    Row("EDeconvNet", "ensemble", 71.7, TABLE_1),
+    Row("EDeconvNet + CRF", "ensemble_crf", 72.5, TABLE_1),
+)
+"""The lines of the paper's table, whatever the networks' size."""
+
 
 def deconvnet(small: bool) -> Reproduction:
     """The reproduction at full size, on PASCAL VOC with SBD; or `small`, on any data with train, val and a background."""
@@ -26,19 +36,7 @@ def deconvnet(small: bool) -> Reproduction:
         trainings=_small() if small else _full(),
         systems=_systems(windows),
         tables=(
-            Table(
-                "Systems",
-                "val",
-                (
-                    Row("FCN-8s", "fcn8s", 62.2, TABLE_1),
-                    Row("FCN-8s + CRF", "fcn8s_crf"),
-                    Row("DeconvNet", "by_proposals", 69.6, TABLE_1),
-                    Row("DeconvNet + CRF", "by_proposals_crf", 70.5, TABLE_1),
-                    Row("EDeconvNet", "ensemble", 71.7, TABLE_1),
-                    Row("EDeconvNet + CRF", "ensemble_crf", 72.5, TABLE_1),
-                ),
-                pictured=("fcn8s", "by_proposals", "ensemble", "ensemble_crf"),
-            ),
+            Table("Systems", "val", SYSTEMS_ROWS, pictured=("fcn8s", "by_proposals", "ensemble", "ensemble_crf")),
             Table(
                 "Windows",
                 "val",
@@ -53,7 +51,7 @@ def deconvnet(small: bool) -> Reproduction:
                 pictured=("deconvnet", "best_window", "by_proposals"),
             ),
         ),
-        pictures=_pictures,
+        pictures=pictures_of,
         remarks=SMALL_REMARKS if small else REMARKS,
     )
 
@@ -76,7 +74,7 @@ def _full() -> tuple[Training, ...]:
 
 SMALL = (
     "init=none", "split=null", "select=train", "hold_out=0", "options={width: 0.0625}", "workers=0", "optimiser=adamw",
-    "schedule=poly", "warmup=5", "weight_decay=0.0001", "brightness=0", "save_every=20",
+    "schedule=poly", "warmup=5", "weight_decay=0.0001", "brightness=0", "save_every=20", "edges=gradient",
 )  # fmt: skip
 """What makes a minute of the trainings: a sixteenth of the width, random weights, few steps."""
 
@@ -91,7 +89,7 @@ SMALL_REMARKS = (
 
 def _small() -> tuple[Training, ...]:
     stages = ("deconvnet_small_stage1", "deconvnet_small_stage2")
-    learned = ("still_stages=0", "backbone_rate=1", "learning_rate=0.01", "steps=60")
+    learned = ("still_stages=0", "backbone_rate=1", "last_rate=1", "learning_rate=0.01", "steps=60")
     fcn = (
         "learning_rate=0.003", "last_rate=10", "bias_rate=1", "momentum=0.9", "divide_by=places", "accumulate=1",
         "batch_size=4", "crop=96", "flip=0.5", "steps=40",
@@ -114,15 +112,17 @@ def _systems(windows: dict[str, int]) -> dict[str, Node]:
         "by_mean": seen(merge="mean"),
         "ensemble": Node(ensemble=members),
         "ensemble_product": Node(ensemble=members.model_copy(update={"rule": "product"})),
-        "fcn8s_crf": _refined(trained("fcn8s")),
-        "by_proposals_crf": _refined(seen()),
-        "ensemble_crf": _refined(Node(ensemble=members)),
+        "fcn8s_crf": refined(trained("fcn8s")),
+        "by_proposals_crf": refined(seen()),
+        "ensemble_crf": refined(Node(ensemble=members)),
     }
 
 
-def _refined(node: Node) -> Node:
+def refined(node: Node) -> Node:
+    """A system with the release's CRF behind it."""
     return Node(refined=Refinement(of=node, crf=CRF))
 
 
-def _pictures(model: Callable[[str], Model], data: DataSet) -> Section:
+def pictures_of(model: Callable[[str], Model], data: DataSet) -> Section:
+    """The paper's pictures, from the systems by name and the images that they are measured on."""
     return pictures(model("deconvnet"), model("by_proposals"), {"FCN-8s": model("fcn8s")}, telling(data))

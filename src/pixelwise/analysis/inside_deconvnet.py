@@ -100,11 +100,10 @@ def growing(
     sorted_by_size = Proposals(proposals.boxes[best], proposals.objectness[best])
     grown = copy.copy(predictor)
     grown.proposer = lambda _: sorted_by_size
-    steps = []
-    for count in sorted({*(count for count in counts if count < len(best)), len(best)}):
-        grown.boxes = count
-        steps.append((count, grown(image)))
-    return steps
+    grown.boxes = len(best)
+    steps = sorted({*(count for count in counts if count < len(best)), len(best)})
+    answers = grown.answers(image, [(count, grown.merge) for count in steps])
+    return [(count, answers[count, grown.merge]) for count in steps]
 
 
 def pictures(deconvnet: Model, by_proposals: Model, others: dict[str, Model], samples: Sequence[Sample]) -> Section:

@@ -10,18 +10,22 @@ from pathlib import Path
 
 from pixelwise.analysis.attempt import Attempt
 from pixelwise.analysis.reproduction import RUNS, Row, Table
+from pixelwise.evaluation.bootstrap import Interval, difference
+from pixelwise.evaluation.evaluate import match_classes
+from pixelwise.evaluation.evaluation import BACKGROUND
 from pixelwise.files import write_text
 from pixelwise.report import tables as markup
 from pixelwise.report.figures import percent
 from pixelwise.report.gallery import chosen, looking_at
 from pixelwise.report.judged import Judged
-from pixelwise.report.markup import element
+from pixelwise.report.markup import Markup, element
 from pixelwise.report.page import Section, page
 from pixelwise.report.strips import legend, occurring, strip
 from pixelwise.training.two_stages import TwoStageFolder
 from pixelwise.weights.checkpoint import CONFIG
 
 HEAD = ("system", "published", "ours", "95 % interval", "source of the published number")
+COMPARED = ("claim", "ours", "beside it", "difference", "95 % interval")
 LEARNED = ("training", "network", "recipe", "starts from", "steps", "minutes")
 NOTHING = "–"
 
@@ -54,12 +58,51 @@ def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
     return attempt.folder / "table.md"
 
 
-def _line(row: Row, split: str, judged: Judgements) -> tuple[str, str, str, str, str]:
+def _rows(table: Table, judged: Judgements) -> tuple[str, Sequence[str], list[Sequence[str]]]:
+    """What a table's numbers are, its head, and its lines."""
+    mean_iou = f"mean IoU in percent on {table.split}"
+    if table.by_size:
+        return _by_size(table, judged)
+    if any(row.against for row in table.rows):
+        return mean_iou, COMPARED, [_compared(row, table.split, judged) for row in table.rows]
+    return mean_iou, HEAD, [_line(row, table.split, judged) for row in table.rows]
+
+
+def _line(row: Row, split: str, judged: Judgements) -> Sequence[str]:
     if row.system is None:
         return row.name, _printed(row), NOTHING, NOTHING, row.source
     one = judged[row.system, split].intervals["mean_iou"]
-    within = NOTHING if one.low != one.low else f"{percent(one.low)} to {percent(one.high)}"
-    return row.name, _printed(row), percent(one.value), within, row.source
+    return row.name, _printed(row), percent(one.value), _within(one), row.source
+
+
+def _compared(row: Row, split: str, judged: Judgements) -> Sequence[str]:
+    """A line of two systems: both numbers, and their difference, in which images that are hard for both cancel out."""
+    assert row.system is not None
+    assert row.against is not None
+    first, second = judged[row.against, split].evaluation, judged[row.system, split].evaluation
+    values = [percent(judged[system, split].intervals["mean_iou"].value) for system in (row.system, row.against)]
+    gain = difference(first, second)
+    return row.name, *values, f"{100 * gain.value:+.1f}", _within(gain)
+
+
+def _by_size(table: Table, judged: Judgements) -> tuple[str, Sequence[str], list[Sequence[str]]]:
+    lines, head = list[Sequence[str]](), list[str]()
+    for row in table.rows:
+        assert row.system is not None
+        one = judged[row.system, table.split].evaluation
+        sizes = one.size_buckets([name for name in one.classes if name != BACKGROUND])
+        assert sizes is not None
+        head = [
+            f"{low:g} and more: {count}" if high == float("inf") else f"{low:g} to {high:g}: {count}"
+            for (low, high), count in zip(sizes.bounds, sizes.objects, strict=True)
+        ]
+        lines.append((row.name, *(NOTHING if part != part else percent(part) for part in sizes.accuracy)))
+    kind = f"pixels met in percent on {table.split}, by the side in pixels of the square of an object's area: how many objects"
+    return kind, ("system", *head), lines
+
+
+def _within(one: Interval) -> str:
+    return NOTHING if one.low != one.low else f"{100 * one.low:.1f} to {100 * one.high:.1f}"
 
 
 def _printed(row: Row) -> str:
@@ -74,8 +117,8 @@ def _text(attempt: Attempt, judged: Judgements, trainings: Sequence[Sequence[str
     lines = [f"# {of.title}", "", *(f"- {name}: {value}" for name, value in facts.items())]
     lines += [f"- {remark}" for remark in of.remarks]
     for table in of.tables:
-        rows = [_line(row, table.split, judged) for row in table.rows]
-        lines += ["", f"## {table.title}: mean IoU in percent on {table.split}", "", *_pipes(HEAD, rows)]
+        kind, head, rows = _rows(table, judged)
+        lines += ["", f"## {table.title}: {kind}", "", *_pipes(head, rows)]
     lines += ["", "## Trainings", "", *_pipes(LEARNED, trainings)]
     return "\n".join(lines) + "\n"
 
@@ -101,24 +144,23 @@ def _csv(tables: Sequence[Table], judged: Judgements) -> str:
 
 
 def _section(attempt: Attempt, number: int, table: Table, judged: Judgements) -> Section:
-    """A table, and some images with what its pictured systems say of them: where they differ most, or the first."""
-    rows = [_line(row, table.split, judged) for row in table.rows]
-    models = {system: attempt.model(system) for system in table.pictured}
-    first = models[table.pictured[0]]
-    data = attempt.matched(first, table.split).data
-    look = looking_at(data, {name: model.predictor for name, model in models.items()})
+    """A table, and some images with what its pictured systems say of them."""
+    kind, head, rows = _rows(table, judged)
+    shown = markup.table(f"{kind[0].upper()}{kind[1:]}", head, rows)
+    strips = _strips(attempt, table, judged) if table.pictured else []
+    return Section(f"table-{number}", table.title, [shown, *strips])
+
+
+def _strips(attempt: Attempt, table: Table, judged: Judgements) -> list[Markup]:
+    """Images where the pictured systems differ most, or the first ones."""
+    said = {system: attempt.said(system, table.split) for system in table.pictured}
+    classes = next(iter(said.values())).label_spec.names
+    data = match_classes(attempt.shown(table.split), classes).data
+    look, spec = looking_at(data, said), data.label_spec
     differing = chosen([judged[system, table.split] for system in table.pictured])
     places = [place for group in differing.values() for place in group] or list(range(len(data)))
     seen = [look(data.names[place]) for place in places[:IMAGES]]
-    return Section(
-        f"table-{number}",
-        table.title,
-        [
-            markup.table(f"Mean IoU in percent on the split {table.split}", HEAD, rows),
-            legend(occurring(seen), first.label_spec),
-            *(strip(looked, first.label_spec, looked.name) for looked in seen),
-        ],
-    )
+    return [legend(occurring(seen), spec), *(strip(one, spec, one.name) for one in seen)]
 
 
 def _trainings(attempt: Attempt) -> list[Sequence[str]]:
@@ -127,7 +169,8 @@ def _trainings(attempt: Attempt) -> list[Sequence[str]]:
     for training in attempt.reproduction.trainings:
         path = attempt.folder / RUNS / training.name
         recipes = training.recipes()
-        runs = (path,) if len(recipes) == 1 else tuple(stage.path for stage in TwoStageFolder(path).stages)
+        stages = TwoStageFolder(path).stages[-len(recipes) :]
+        runs = tuple(stage.path for stage in stages) if training.in_stages else (path,)
         records = [json.loads((run / "model" / CONFIG).read_text(encoding="utf-8"))["record"] for run in runs]
         names = (training.recipe,) if isinstance(training.recipe, str) else training.recipe
         lines.append(

@@ -6,7 +6,7 @@ Source: DeconvNet (Noh, Hong & Han, ICCV 2015), section 5.1, equations (1) and (
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,24 +90,39 @@ class ProposalWise:
 
     def __call__(self, image: NDArray) -> NDArray[np.float32]:
         """The logits `(K, H, W)` of an image `(H, W, 3)`, of the merged scores; those of the whole image without a window."""
+        return self.answers(image, [(self.boxes, self.merge)])[self.boxes, self.merge]
+
+    def answers(self, image: NDArray, ways: Collection[tuple[int, str]]) -> dict[tuple[int, str], NDArray[np.float32]]:
+        """What `__call__` would give with these numbers of boxes, up to `boxes`, and merges; each window is scored once."""
+        assert all(boxes <= self.boxes and merge in MERGES for boxes, merge in ways)
         windows = self.windows(image)
         if not windows:
-            return self.network(image)
-        real = image.astype(np.float32)  # so that neither resized pixels nor the fill are rounded
+            return dict.fromkeys(ways, self.network(image))
         size = image.shape[0], image.shape[1]
-        merged = np.zeros((self.network.network.heads[self.network.head], *size), np.float32)
+        classes = self.network.network.heads[self.network.head]
+        merged = {merge: np.zeros((classes, *size), np.float32) for _, merge in ways}
         covering = np.zeros(size, np.float32)
+        ends = {way: (min(way[0], len(windows)), way[1]) for way in ways}
+        answers = dict[tuple[int, str], NDArray[np.float32]]()
+        for laid, (window, scores) in enumerate(self._scored(image, windows), start=1):
+            self._lay(scores, window, merged)
+            covering[_slices(window.within(size))] += 1
+            for merge in [merge for end, merge in set(ends.values()) if end == laid]:
+                whole = merged[merge] if laid == len(windows) else merged[merge].copy()
+                if merge == "mean":
+                    whole /= np.maximum(covering, 1)
+                answers[laid, merge] = as_logits(whole, self.network.link)
+        return {way: answers[end] for way, end in ends.items()}
+
+    def _scored(self, image: NDArray, windows: Sequence[Box]) -> Iterator[tuple[Box, NDArray[np.float32]]]:
+        """Each window with its scores `(K, side, side)`, a batch at a time."""
+        real = image.astype(np.float32)  # so that neither resized pixels nor the fill are rounded
         for begin in range(0, len(windows), self.batch):
             part = windows[begin : begin + self.batch]
             shown = [resize_image(crop(real, window, self.fill), (self.side, self.side)) for window in part]
-            for window, scores in zip(part, self.network.score(np.stack(shown)), strict=True):
-                self._lay(scores, window, merged)
-                covering[_slices(window.within(size))] += 1
+            yield from zip(part, self.network.score(np.stack(shown)), strict=True)
             if self.progress is not None:
                 self.progress(begin + len(part), len(windows))
-        if self.merge == "mean":
-            merged /= np.maximum(covering, 1)
-        return as_logits(merged, self.network.link)
 
     def windows(self, image: NDArray) -> tuple[Box, ...]:
         """The squares in which an image `(H, W, 3)` is scored, best first; where there is none, a line is logged."""
@@ -126,13 +141,16 @@ class ProposalWise:
             )
         return windows
 
-    def _lay(self, scores: NDArray[np.float32], window: Box, merged: NDArray[np.float32]) -> None:
-        """Merge the scores `(K, side, side)` of a window into those of the image, in place."""
-        inside = window.within((merged.shape[1], merged.shape[2]))
+    def _lay(self, scores: NDArray[np.float32], window: Box, merged: Mapping[str, NDArray[np.float32]]) -> None:
+        """Merge the scores `(K, side, side)` of a window into those of the image, in place, by each of the merges."""
+        size = next(iter(merged.values())).shape[1:]
+        inside = window.within((size[0], size[1]))
         seen = Box(inside.y0 - window.y0, inside.x0 - window.x0, inside.y1 - window.y0, inside.x1 - window.x0)
-        for plane, whole in zip(scores, merged, strict=True):  # one at a time: a window may be larger than its image
-            place = whole[_slices(inside)]
-            MERGES[self.merge](place, resize_scores(plane[None], window.size)[0][_slices(seen)], out=place)
+        for place, plane in enumerate(scores):  # one at a time: a window may be larger than its image
+            resized = resize_scores(plane[None], window.size)[0][_slices(seen)]
+            for merge, scores_of_all in merged.items():
+                whole = scores_of_all[place][_slices(inside)]
+                MERGES[merge](whole, resized, out=whole)
 
     @staticmethod
     def _log_whole(image: NDArray, reason: str) -> None:

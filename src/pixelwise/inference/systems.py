@@ -13,7 +13,7 @@ A node is the place of a model's directory (seen from the file's), or one key of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -144,24 +144,29 @@ def read_system(directory: str | os.PathLike[str]) -> Node:
         raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
 
 
+def nodes_of(node: Node) -> Iterator[Node]:
+    """A system, and all the nodes inside of it."""
+    yield node
+    for inner in _inside(node):
+        yield from nodes_of(inner)
+
+
 def places(node: Node) -> Iterator[str]:
     """The models that a system is made of, as they are named in it."""
-    if node.whole_image is not None:
-        yield node.whole_image
-    if node.padded is not None:
-        yield node.padded.of
-    if node.proposal_wise is not None:
-        yield node.proposal_wise.of
-    for inner in _inside(node):
-        yield from places(inner)
+    for one in nodes_of(node):
+        if one.whole_image is not None:
+            yield one.whole_image
+        if one.padded is not None:
+            yield one.padded.of
+        if one.proposal_wise is not None:
+            yield one.proposal_wise.of
 
 
 def weight_files(node: Node, folder: Path) -> Iterator[Path]:
     """The files of weights that the system in `folder` reads besides its models: HED's."""
-    if node.proposal_wise is not None and node.proposal_wise.weights is not None:
-        yield folder / node.proposal_wise.weights
-    for inner in _inside(node):
-        yield from weight_files(inner, folder)
+    for one in nodes_of(node):
+        if one.proposal_wise is not None and one.proposal_wise.weights is not None:
+            yield folder / one.proposal_wise.weights
 
 
 def _inside(node: Node) -> tuple[Node, ...]:
@@ -170,16 +175,19 @@ def _inside(node: Node) -> tuple[Node, ...]:
     return tuple(part.of for part in (node.multi_scale, node.refined) if part is not None)
 
 
-def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predictor:
+def compose(
+    node: Node, models: Mapping[str, Predictor], folder: Path, part: Callable[[Node], Predictor] | None = None
+) -> Predictor:
     """The predictor that the system in `folder` spells, made of those of its `places`.
 
-    Raises `InputError` for what a part of it refuses, such as proposals of a model that is itself a system.
+    `part` makes the nodes inside of it; without one, they are composed like it. Raises `InputError` for what a part of it
+    refuses, such as proposals of a model that is itself a system.
     """
+    inner = part or (lambda node: compose(node, models, folder))
     if node.ensemble is not None:
-        return Ensemble([compose(member, models, folder) for member in node.ensemble.of], node.ensemble.rule)
+        return Ensemble([inner(member) for member in node.ensemble.of], node.ensemble.rule)
     if node.multi_scale is not None:
-        inner = compose(node.multi_scale.of, models, folder)
-        return MultiScale(inner, node.multi_scale.scales, node.multi_scale.merge)
+        return MultiScale(inner(node.multi_scale.of), node.multi_scale.scales, node.multi_scale.merge)
     if node.padded is not None:
         return _network("padded", node.padded.of, models, folder).padded_to(node.padded.side)
     if node.proposal_wise is not None:
@@ -190,7 +198,7 @@ def compose(node: Node, models: Mapping[str, Predictor], folder: Path) -> Predic
 
         near = folder / node.refined.crf
         crf = DenseCRF.preset(near if near.is_file() else node.refined.crf)
-        return Refined(compose(node.refined.of, models, folder), crf)
+        return Refined(inner(node.refined.of), crf)
     assert node.whole_image is not None
     return models[node.whole_image]
 

@@ -7,7 +7,7 @@ Source: DeconvNet (Noh, Hong & Han, ICCV 2015), sections 4.2 and 4.3, and the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from pixelwise.weights.card import model_card
 from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, load_checkpoint, save_checkpoint
 
 NETWORK = "deconvnet_vgg16"
+
+WINDOWS = ("objects", "proposals")
+"""What the windows of each stage are drawn around."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class TwoStageFolder:
 
 
 def train_two_stages(
-    recipes: tuple[Recipe, Recipe],
+    recipes: Sequence[Recipe],
     open_split: Callable[[str | None], DataSet],
     splits: Collection[str],
     folder: TwoStageFolder,
@@ -71,19 +74,23 @@ def train_two_stages(
 ) -> bool:
     """Train stage 1, then stage 2 from its model, take the norms' statistics anew on the windows of stage 2, and fold.
 
+    One recipe alone is that of stage 2, which then begins as stage 1 would: what the first stage is worth is seen by it.
+
     Returns whether all is done; where `judge.stop()` ended it before, a later call with the same arguments goes on.
-    `open_split` and `splits` are as `plan` takes them, `init_from` is a model's directory for stage 1, `hed` and
+    `open_split` and `splits` are as `plan` takes them, `init_from` is a model's directory for the first stage, `hed` and
     `searching` are as `with_windows` takes them. One process does it.
 
-    Raises `InputError` for recipes that are not two stages of one DeconvNet, and where the folder began with others.
+    Raises `InputError` for recipes that are not stages of one DeconvNet, and where the folder began with others.
     """
-    _refuse(recipes, folder)
+    assert 1 <= len(recipes) <= len(folder.stages)
+    stages = folder.stages[-len(recipes) :]
+    _refuse(recipes, stages)
     starts = init_from, folder.stages[0].model
-    for recipe, start, stage in zip(recipes, starts, folder.stages, strict=True):
+    for recipe, start, stage in zip(recipes, starts, stages, strict=False):
         if not finish(recipe, open_split, splits, stage, judge, init_from=start, hed=hed, searching=searching):
             return False
     if not folder.estimated.is_dir():
-        planned = plan(recipes[1], open_split, splits, resumed=True)
+        planned = plan(recipes[-1], open_split, splits, resumed=True)
         planned = with_windows(planned, folder.stages[1].windows, hed=hed, progress=searching)
         estimate(planned, folder.stages[1].model, folder.estimated, statistics or Statistics())
     if not folder.model.is_dir():
@@ -136,18 +143,17 @@ def _write(checkpoint: Checkpoint, to: Path) -> None:
     save_checkpoint(to, replace(checkpoint, card=card))
 
 
-def _refuse(recipes: tuple[Recipe, Recipe], folder: TwoStageFolder) -> None:
-    for number, (recipe, windows, stage) in enumerate(
-        zip(recipes, ("objects", "proposals"), folder.stages, strict=True), start=1
-    ):
+def _refuse(recipes: Sequence[Recipe], stages: Sequence[RunFolder]) -> None:
+    kinds = WINDOWS[-len(recipes) :]
+    for recipe, windows, stage in zip(recipes, kinds, stages, strict=True):
         if recipe.network != NETWORK or recipe.windows != windows:
             raise InputError(
-                f"stage {number} trains {NETWORK} with windows={windows}, got {recipe.network} with "
-                f"windows={recipe.windows}: choose a recipe of that stage"
+                f"stage {1 + WINDOWS.index(windows)} trains {NETWORK} with windows={windows}, got "
+                f"{recipe.network} with windows={recipe.windows}: choose a recipe of that stage"
             )
         refuse_other_recipe(recipe, stage)
-    if recipes[0].options != recipes[1].options:
+    if recipes[0].options != recipes[-1].options:
         raise InputError(
             f"both stages train one network, got the options {recipes[0].options or 'none'} and "
-            f"{recipes[1].options or 'none'}: make them the same"
+            f"{recipes[-1].options or 'none'}: make them the same"
         )
