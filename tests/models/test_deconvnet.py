@@ -217,6 +217,14 @@ def test_unpooling_copies_every_bit_and_lies_channels_last(dtype: torch.dtype, o
     assert torch.equal(Unpool(2)(pooled, switches), made)
 
 
+def test_unpooling_is_exported_for_any_batch_and_size() -> None:
+    given = pool(torch.randn(2, 3, 6, 10, generator=torch.Generator().manual_seed(0)))
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    exported = torch.export.export(Unpool(2), given, dynamic_shapes=(free, free)).module()
+    other = pool(torch.randn(5, 3, 14, 8, generator=torch.Generator().manual_seed(1)))
+    assert torch.equal(exported(*other), functional.max_unpool2d(*other, 2))
+
+
 def test_an_activation_is_found_where_it_was() -> None:
     for place in range(8 * 6):
         plane = torch.zeros(1, 2, 8, 6)

@@ -52,7 +52,7 @@ class Unpool(nn.Module):
 
     def _placed(self, pooled: Tensor, switches: Tensor) -> Tensor:
         height, width = (self.stride * side for side in pooled.shape[-2:])
-        planes = pooled.new_zeros(len(pooled), height * width, pooled.shape[1])
+        planes = pooled.new_zeros(pooled.shape[0], height * width, pooled.shape[1])
         # scatter and not max_unpool2d: the same numbers, but deterministic on a GPU, and it exports
         planes = planes.scatter_(1, _cells(switches), _cells(pooled))
         return planes.unflatten(1, (height, width)).permute(0, 3, 1, 2)
