@@ -81,10 +81,13 @@ def test_an_evaluation_is_timed_beside_the_bare_forward_passes():
 
 
 @pytest.mark.slow
-def test_windows_are_timed_plain_and_fast():
-    words = ("--windows", "3", "--batch", "2", "--runs", "1", "--width", "0.0625", "--device", "cpu")
+def test_windows_are_timed_plain_and_fast(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "4294967296")
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "17179869184")
+    words = ("--windows", "3", "--batch", "2", "--runs", "1", "--width", "0.0625", "--device", "cpu", "--processor")
     machine, titles, plain, *fast = run("proposals.py", *words).splitlines()
     assert "3 windows, 2 a pass" in machine
+    assert machine.endswith("processor time")
     assert titles.split()[:3] == ["way", "seconds", "ratio"]
     assert plain.split()[0] == "plain"
     assert [row.split()[0] for row in fast] == ["float32", "bfloat16"]

@@ -201,6 +201,30 @@ def test_unpooling_equals_a_plain_loop_and_torchs(size: tuple[int, int]) -> None
     assert torch.equal(made, functional.max_unpool2d(pooled, switches, 2))
 
 
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_unpooling_copies_every_bit_and_lies_channels_last(dtype: torch.dtype, order: torch.memory_format) -> None:
+    plane = torch.randn(2, 3, 6, 10, generator=torch.Generator().manual_seed(0)).to(dtype)
+    plane[0, 0, :2, :2] = -0.0  # the sign of a zero is kept too
+    pooled, switches = (given.contiguous(memory_format=order) for given in pool(plane))
+    made = Unpool(2)(pooled, switches)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert made.dtype == dtype
+    expected = functional.max_unpool2d(pooled.double(), switches, 2)
+    assert torch.equal(made.double(), expected)
+    assert torch.equal(made.signbit(), expected.signbit())
+    pooled.requires_grad_()  # what learns takes another way to the same
+    assert torch.equal(Unpool(2)(pooled, switches), made)
+
+
+def test_unpooling_is_exported_for_any_batch_and_size() -> None:
+    given = pool(torch.randn(2, 3, 6, 10, generator=torch.Generator().manual_seed(0)))
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    exported = torch.export.export(Unpool(2), given, dynamic_shapes=(free, free)).module()
+    other = pool(torch.randn(5, 3, 14, 8, generator=torch.Generator().manual_seed(1)))
+    assert torch.equal(exported(*other), functional.max_unpool2d(*other, 2))
+
+
 def test_an_activation_is_found_where_it_was() -> None:
     for place in range(8 * 6):
         plane = torch.zeros(1, 2, 8, 6)
@@ -215,10 +239,11 @@ def test_of_equal_values_the_first_is_the_maximum() -> None:
     assert made[0, 0].tolist() == [[7, 0, 7, 0, 7, 0], [0] * 6, [7, 0, 7, 0, 7, 0], [0] * 6]
 
 
-def test_the_gradient_is_gathered_at_the_switches() -> None:
-    pooled, switches = pool(torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(1)))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_gradient_is_gathered_at_the_switches(dtype: torch.dtype) -> None:
+    pooled, switches = pool(torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype))
     pooled.requires_grad_()
-    upper = torch.arange(32.0).view(1, 2, 4, 4)
+    upper = torch.arange(32, dtype=dtype).view(1, 2, 4, 4)
     Unpool(2)(pooled, switches).backward(upper)
     assert torch.equal(pooled.grad, upper.flatten(2).gather(2, switches.flatten(2)).view_as(pooled))
 

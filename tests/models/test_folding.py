@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.models.backbones.resnet import ResNet, Stage
-from pixelwise.models.folding import fold, reestimate_statistics
+from pixelwise.models.folding import WIDE, KernelProduct, fold, quicken, reestimate_statistics
 from pixelwise.models.published import create_model
 
 # Statistics.
@@ -189,3 +189,68 @@ def test_norms_that_are_held_still_keep_their_statistics():
     assert not network[1].running_mean.any()
     between = network[2](network[1].eval()(network[0](images)))  # by the statistics that it had
     torch.testing.assert_close(network[3].running_mean, between.mean((0, 2, 3)))
+
+
+# Other means to the same scores.
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (nn.ConvTranspose2d(3, 6, 3, padding=1), nn.Conv2d),
+        (nn.ConvTranspose2d(3, 6, (5, 1), padding=(2, 0), bias=False), nn.Conv2d),
+        (nn.ConvTranspose2d(3, 6, 7), KernelProduct),
+        (nn.ConvTranspose2d(3, 6, (2, 3), padding=(0, 1), bias=False), KernelProduct),
+        (nn.ConvTranspose2d(3, 6, 3, padding=2), KernelProduct),
+    ],
+    ids=str,
+)
+@torch.no_grad()
+def test_every_deconvolution_of_stride_1_gives_what_it_gave(layer: nn.Module, kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    network = nn.Sequential(layer).double()
+    for size in [(3, 3), (4, 7)]:
+        maps = pictures(2, size).double()
+        expected = network(maps)
+        quick = fold(network)
+        quicken(quick)
+        assert type(quick[0]) is kind
+        torch.testing.assert_close(quick(maps), expected, rtol=1e-9, atol=1e-9)
+    assert network[0] is layer
+
+
+@torch.no_grad()
+def test_wide_1x1_convolutions_are_products() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, WIDE // 16, 1), nn.Conv2d(WIDE // 16, 16, 1, bias=False), nn.Conv2d(16, 9, 1))
+    maps = pictures(2, (2, 3))
+    expected = network(maps)
+    quicken(network)
+    assert [type(layer) for layer in network] == [nn.Conv2d, KernelProduct, nn.Conv2d]
+    torch.testing.assert_close(network(maps), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+def test_what_has_a_stride_groups_or_dilation_stays() -> None:
+    network = nn.Sequential(
+        nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(4, 4, 3, padding=1, groups=2),
+        nn.ConvTranspose2d(4, 4, 3, padding=2, dilation=2),
+        nn.Conv2d(4, 4, 3, padding=1),
+    )
+    before = list(network)
+    quicken(network)
+    assert list(network) == before
+
+
+@torch.no_grad()
+def test_a_quickened_deconvnet_scores_as_before() -> None:
+    network = create_model("deconvnet_vgg16", 4, width=1 / 32).double()
+    images = pictures(2, (224, 256)).double()
+    reestimate_statistics(network, [images])
+    scores = network.eval()(images)
+    quick = fold(network)
+    quicken(quick)
+    assert not [layer for layer in quick.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    torch.testing.assert_close(quick(images), scores, rtol=0, atol=1e-6 * scores.abs().max().item())

@@ -10,7 +10,7 @@ from torch import nn
 from pixelwise.errors import InputError, first_line, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores
 from pixelwise.labels import MAIN
-from pixelwise.models.folding import fold
+from pixelwise.models.folding import fold, quicken
 from pixelwise.models.network import Link, Network
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -76,9 +76,11 @@ class WholeImage:
     def faster(self, precision: str = "float32") -> WholeImage:
         """The same with a network of its own, made for speed: norms folded, weights channels-last and in `precision`.
 
-        Scores differ by rounding. Worth its memory where many images are scored.
+        Some layers are computed by other means, see `quicken`. Scores differ by rounding. Worth its memory where many
+        images are scored.
         """
         copy = self._like(fold(self.network), precision, self.side)
+        quicken(copy.network)
         copy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         for layer in copy.network.modules():
             # Only what autocast would cast at each pass; it leaves all else in float32.

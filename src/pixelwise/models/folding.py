@@ -1,4 +1,4 @@
-"""Batch norms when training is over: their statistics taken anew from images, and the norms folded into convolutions."""
+"""A network when training is over: statistics of its norms taken anew, norms folded, deconvolutions made quicker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pixelwise.errors import InputError, first_line
 
 Model = TypeVar("Model", bound=nn.Module)
+
+WIDE = (
+    2**22
+)  # weights. Ours: of so many, oneDNN's rearranging them at every pass takes longer than the product with a few cells
 
 
 def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -101,3 +106,62 @@ def fold(network: Model) -> Model:
             )
             setattr(module, name, nn.Identity())
     return folded.eval()
+
+
+def quicken(network: nn.Module) -> None:
+    """Put other layers in the place of some, which compute the same sooner: the network changes in place.
+
+    A `ConvTranspose2d` of stride 1 that keeps the size of its map becomes the `Conv2d` with its kernel turned round. One
+    that enlarges its map becomes a `KernelProduct`, for a convolution would multiply the zeros around it; so does a 1x1
+    convolution of `WIDE` weights. Scores differ by rounding. It is for inference: weights no longer lie as in a checkpoint.
+    """
+    for module in list(network.modules()):
+        for name, layer in module.named_children():
+            if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            if (layer.stride, layer.dilation, layer.groups) != ((1, 1), (1, 1), 1):
+                continue
+            if isinstance(layer, nn.Conv2d):
+                if layer.kernel_size == (1, 1) and layer.padding == (0, 0) and layer.weight.numel() >= WIDE:
+                    setattr(module, name, KernelProduct(layer, layer.weight.flatten(1)))
+            elif layer.kernel_size == tuple(2 * int(pad) + 1 for pad in layer.padding):
+                setattr(module, name, _turned(layer))
+            else:
+                setattr(module, name, KernelProduct(layer, layer.weight.flatten(1).t()))
+
+
+def _turned(layer: nn.ConvTranspose2d) -> nn.Conv2d:
+    height, width = layer.kernel_size
+    padding = height // 2, width // 2
+    turned = nn.Conv2d(layer.in_channels, layer.out_channels, (height, width), padding=padding, device="meta")
+    turned.weight = nn.Parameter(layer.weight.detach().flip(2, 3).transpose(0, 1).contiguous())
+    turned.bias = layer.bias
+    return turned
+
+
+class KernelProduct(nn.Module):
+    """A transposed convolution of stride 1 by one product of matrices: `(N, C, h, w)` -> `(N, K, h + k - 1 - 2 p, ...)`.
+
+    Every cell is multiplied into its whole kernel, then kernels that overlap are added, in float32 at least. A 1x1 convolution is
+    such a layer too. Quick where there are few cells and many weights.
+
+    layer   whose bias, kernel size k and padding p are taken
+    weight  its weights as `(K k k, C)`, each kernel of k x k together
+    """
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, weight: Tensor) -> None:
+        super().__init__()
+        self.kernel, self.padding = layer.kernel_size, (int(layer.padding[0]), int(layer.padding[1]))
+        self.product = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        self.product.weight = nn.Parameter(weight.detach().contiguous())
+        self.bias = layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernels = self.product(x.flatten(2).transpose(1, 2)).transpose(1, 2)
+        height, width = (
+            side + kernel - 1 - 2 * pad
+            for side, kernel, pad in zip(x.shape[-2:], self.kernel, self.padding, strict=True)
+        )
+        exact = kernels.to(torch.promote_types(kernels.dtype, torch.float32))
+        made = functional.fold(exact, (height, width), self.kernel, padding=self.padding)
+        return (made if self.bias is None else made + self.bias.view(-1, 1, 1)).to(kernels.dtype)

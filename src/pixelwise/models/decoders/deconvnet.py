@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,7 +33,7 @@ class Unpool(nn.Module):
     """Undoes a max pool of `stride` x `stride` cells that do not overlap: `(N, C, h, w)` -> `(N, C, stride h, stride w)`.
 
     `switches` `(N, C, h, w)` are places in the plane that was pooled, `row * width + column`: there the values are put,
-    and zeros elsewhere. Without switches each value fills the cells it was pooled from.
+    and zeros elsewhere, channels-last in memory. Without switches each value fills the cells it was pooled from.
 
     Source: DeconvNet, section 3.2.1.
     """
@@ -44,10 +45,22 @@ class Unpool(nn.Module):
     def forward(self, pooled: Tensor, switches: Tensor | None) -> Tensor:
         if switches is None:
             return functional.interpolate(pooled, scale_factor=self.stride, mode="nearest")
+        if pooled.dtype == torch.bfloat16 and not pooled.requires_grad:
+            # torch scatters two bytes by way of float32; as the integers of their bits they go as they are
+            return self._placed(pooled.view(torch.int16), switches).view(torch.bfloat16)
+        return self._placed(pooled, switches)
+
+    def _placed(self, pooled: Tensor, switches: Tensor) -> Tensor:
         height, width = (self.stride * side for side in pooled.shape[-2:])
+        planes = pooled.new_zeros(pooled.shape[0], height * width, pooled.shape[1])
         # scatter and not max_unpool2d: the same numbers, but deterministic on a GPU, and it exports
-        plane = pooled.new_zeros(*pooled.shape[:2], height * width)
-        return plane.scatter(2, switches.flatten(2), pooled.flatten(2)).unflatten(2, (height, width))
+        planes = planes.scatter_(1, _cells(switches), _cells(pooled))
+        return planes.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+
+def _cells(planes: Tensor) -> Tensor:
+    """`(N, C, h, w)` -> `(N, h w, C)`: a view of what is channels-last, whose channels go from place to place together."""
+    return planes.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 class DeconvDecoder(nn.Module):
