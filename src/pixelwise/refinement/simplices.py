@@ -81,6 +81,7 @@ def embed(features: NDArray, places: Places, corner: int, nowhere: int, threads:
     # Blurring by (1/2, 1, 1/2) along all axes then has a standard deviation of 1 in features.
     scales = ((dimensions + 1) * np.sqrt(2 / 3) / np.sqrt((i + 1) * (i + 2))).astype(np.float32)
     np.multiply(features.T, scales[:, None], out=rows(tiles)[:, :pixels])
+    rows(tiles)[:, pixels:] = 0
     coefficients = _coefficients(rows(tiles))
     vertices, weights = places.vertices, places.weights
     bands = parts(pixels, threads, step=TILE)
