@@ -43,7 +43,7 @@ def grouped(
     """
     places = lattices[0].places
     most = bands[-1][1] * TOGETHER * places.vertices.shape[1]  # no pages are touched beyond what is needed
-    alike = all(np.array_equal(one, other) for one, other in zip(after, before, strict=True))
+    alike = all(one is other or np.array_equal(one, other) for one, other in zip(after, before, strict=True))
     bounds, vertices = np.empty((bands[-1][1], 2), np.uint64), np.empty(most, np.uint32)
     slicing, splatting = (array_of_blocks((count, 1), TOGETHER) for count in (most, 1 if alike else most))
     of = np.array([number for number, lattice in enumerate(lattices) for _ in range(len(lattice.neighbours))])

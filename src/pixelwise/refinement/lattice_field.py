@@ -70,6 +70,8 @@ def refine(
 ) -> NDArray[np.float32]:
     """Scores `(K, N)` -> log-probabilities `(K, N)`, 1e-20 at least, after so many iterations of the mean field.
 
+    The lattices forget their places, once these have been read: afterwards they are good for nothing else.
+
     tolerance  stop after the first iteration that changed no belief by more; None: do all
     half       keep scores and what vertices have to tell in 16 bits, where the processor can; sums are of float32
     """
@@ -105,16 +107,18 @@ class _LatticeField:
         vertices, groups = self.lattices[-1].nowhere + self.lattices[-1].size + 1, -(-pixels // TOGETHER)
         # Each band has sums of its own; where vertices are as many as pixels, fewer bands keep memory within bounds.
         self.bands: list[Part] = parts(groups, min(self.threads, max(2, 2 * pixels // vertices)))
-        self.kind, self.unit = kind, 1.0
+        after, before = [term.after for term in terms], [term.before for term in terms]
+        with crew(self.threads) as run:
+            self.groups = grouped(self.lattices, after, before, self.bands, run)
+        self.lattices[0].places.forget()
+        self.unit = 1.0
         self.unary = blocks(groups, channels, kind, TOGETHER, zero=False)
         self.beliefs = blocks(groups if keeps_beliefs else 0, channels, pixels=TOGETHER)
         self.sums = [blocks(vertices, channels) for _ in self.bands]
         self.blurred, self.spare = (blocks(vertices, channels, kind, zero=False) for _ in range(2))
 
     def enter(self, run: Crew) -> None:
-        """Scores into blocks, and the vertices of pixels into those of groups."""
-        after, before = [term.after for term in self.terms], [term.before for term in self.terms]
-        self.groups = grouped(self.lattices, after, before, self.bands, run)
+        """Scores into blocks."""
         run(lambda band: _enter(self.scores, self.unary, *self._tile(), *band), self.bands)
 
     def turn(self, run: Crew, heard: bool) -> float:
@@ -135,7 +139,7 @@ class _LatticeField:
         most = 0.0
         for lattice, term in zip(self.lattices, self.terms, strict=True):
             own = slice(lattice.nowhere, lattice.nowhere + lattice.size + 1)
-            mass = sum(float(rows(sums[own]).sum(axis=1).max()) for sums in self.sums)
+            mass = sum(_mass(sums[own], blocks(1, 1)) for sums in self.sums)
             # Blurring along an axis doubles at most, on the way as at the end.
             most = max(most, mass * 2 ** len(lattice.neighbours) * float(np.abs(term.compatibility).max()))
         return max(most, 1e-30)
@@ -181,6 +185,19 @@ class _LatticeField:
         tile = array_of_blocks((self.unary.shape[1], TILE), self.unary.dtype["channels"].shape[0])
         rows(tile)[:] = NOWHERE
         return tile, rows(tile).reshape(len(tile), TILE * TOGETHER, -1)
+
+
+@compiled
+def _mass(sums, one):
+    """The largest sum of a vertex over its channels; `one` is a block of one number, 0."""
+    most = zero = load(one, 0, 0)
+    for vertex in range(len(sums)):
+        mass = zero
+        for b in range(sums.shape[1]):
+            mass = add(mass, total(load(sums, vertex, b), mass))
+        most = larger(most, mass)
+    store(one, 0, 0, most)
+    return one.view(np.float32)[0, 0]
 
 
 @compiled
