@@ -32,7 +32,7 @@ from PIL import Image
 
 from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.energies import Bilateral, Gaussian
-from pixelwise.refinement.lanes import blocks
+from pixelwise.refinement.lanes import HALF, blocks, rows
 from pixelwise.refinement.permutohedral import Lattice
 
 CASES = ((21, 375, 500), (11, 360, 480), (2, 1500, 2000))
@@ -125,13 +125,14 @@ def bytes_moved(case: Case) -> tuple[int, int]:
     """The least that ten iterations read and write, each array of pixels or vertices once a pass; and how many vertices."""
     classes, height, width = case
     image, _ = inputs(case)
-    block = 4 * blocks(1, classes).dtype["channels"].shape[0] * blocks(1, classes).shape[1]
+    block = rows(blocks(1, classes)).nbytes  # a sum; what else is kept of a pixel or vertex takes `kept`
+    kept = blocks(1, classes, HALF).nbytes
     lattices = [Lattice.of(kernel.features((height, width), image)) for kernel in (SMOOTH, BILATERAL)]
     corners = sum(lattice.weights.shape[1] for lattice in lattices)
     vertices = sum(lattice.size for lattice in lattices)
     blurs = sum(lattice.size * len(lattice.neighbours) for lattice in lattices)
-    turn = height * width * (block + 8 * corners) + 3 * vertices * block + blurs * (2 * block + 8)
-    ends = height * width * (2 * 4 * classes + 3 * block + 8 * corners)
+    turn = height * width * (kept + 8 * corners) + vertices * (3 * block + 2 * kept) + blurs * (2 * kept + 8)
+    ends = height * width * (3 * 4 * classes + 2 * kept + 16 * corners)
     return ITERATIONS * turn + ends, vertices
 
 

@@ -8,7 +8,7 @@ from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.energies import Bilateral, Features, Gaussian
 
 IMAGE, SCORES = scene(20, 26, 3)
-CRF = DenseCRF([Gaussian(2, 2.0), Bilateral(10, 20, 3.0)], iterations=3)
+CRF = DenseCRF([Gaussian(2, 2.0), Bilateral(10, 20, 3.0)], iterations=3, half=False)
 REFINED = CRF(IMAGE, SCORES)
 
 
@@ -86,9 +86,11 @@ def test_features_of_ones_own_are_what_kernels_make():
 
 
 def test_a_kernel_may_have_a_normalisation_of_its_own():
-    mixed = DenseCRF([Gaussian(2, 2.0, "after"), Bilateral(10, 20, 3.0, "before")], iterations=1)(IMAGE, SCORES)
-    after = DenseCRF([Gaussian(2, 2.0)], iterations=1, normalisation="after")(IMAGE, SCORES)
-    before = DenseCRF([Bilateral(10, 20, 3.0)], iterations=1, normalisation="before")(IMAGE, SCORES)
+    mixed = DenseCRF([Gaussian(2, 2.0, "after"), Bilateral(10, 20, 3.0, "before")], iterations=1, half=False)(
+        IMAGE, SCORES
+    )
+    after = DenseCRF([Gaussian(2, 2.0)], iterations=1, half=False, normalisation="after")(IMAGE, SCORES)
+    before = DenseCRF([Bilateral(10, 20, 3.0)], iterations=1, half=False, normalisation="before")(IMAGE, SCORES)
     # After one iteration messages of several kernels simply add up, but for each pixel's constant.
     summed = after.astype(float) + before - SCORES
     np.testing.assert_allclose(mixed - mixed.mean(axis=0), summed - summed.mean(axis=0), atol=1e-3)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.refinement.brute_force import Exact, brute_force, scene
 
-from pixelwise.refinement import permutohedral
+from pixelwise.refinement import lattice_field, permutohedral
 from pixelwise.refinement.dense_crf import DenseCRF
 from pixelwise.refinement.energies import Bilateral, Gaussian, compatibility
 from pixelwise.refinement.lattice_field import is_lattice_field, refine
@@ -88,11 +88,11 @@ def lattice_terms(image, scores, normalisation, weights, threads=1):
     ]
 
 
-def both_ways(scores, terms, iterations):
+def both_ways(scores, terms, iterations, half=False):
     """Beliefs `(K, N)` of the fast mean field, and of the one in a few lines."""
     flat = scores.reshape(len(scores), -1)
     slow = next(islice(mean_field(flat.T, terms), iterations, None)).beliefs.T
-    fast = refine(flat, terms, iterations, None)  # uses up the lattices, so it comes last
+    fast = refine(flat, terms, iterations, None, half=half)  # uses up the lattices, so it comes last
     return np.exp(fast), slow
 
 
@@ -124,6 +124,29 @@ def test_the_fast_one_is_the_same_for_any_number_of_classes(classes):
     image, scores = scene(17, 19, classes)
     terms = lattice_terms(image, scores, "after", (2.0, 4.0), 2)
     np.testing.assert_allclose(*both_ways(scores, terms, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [*WEIGHTS, "huge"])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_in_half_the_width_beliefs_are_nearly_the_same(normalisation, weight):
+    """Also where messages are far larger than a half may be: 1 / 2048 of a number is lost, whatever its size."""
+    image, scores = scene(33, 41, 3)
+    own = 1e7 if weight == "huge" else np.asarray(WEIGHTS[weight]) * (0.01 if normalisation == "none" else 1)
+    (half, _), (whole, slow) = (
+        both_ways(scores, lattice_terms(image, scores, normalisation, (own, 2 * own), 2), 4, half=half)
+        for half in (True, False)
+    )
+    assert np.isfinite(half).all()
+    assert np.abs(half - whole).mean() < (1e-3 if weight == "huge" else 1e-4)
+    assert (half != whole).any() or weight == "huge"
+    np.testing.assert_allclose(whole, slow, atol=1e-5)
+
+
+def test_where_the_processor_knows_no_halves_nothing_is_lost(monkeypatch):
+    image, scores = scene(20, 30, 4)
+    monkeypatch.setattr(lattice_field, "HALF", np.float32)
+    crfs = [DenseCRF([Bilateral(10, 20, 3.0)], half=half) for half in (True, False)]
+    np.testing.assert_array_equal(*(crf(image, scores) for crf in crfs))
 
 
 @given(shift=st.floats(-1e4, 1e4), spread=st.floats(0, 200), seed=st.integers(0, 99))

@@ -42,7 +42,8 @@ def same(crf: pw.DenseCRF, image, scores: np.ndarray) -> None:
 def test_tensors_and_arrays_give_the_same(normalisation, self_message):
     scale = 0.03 if normalisation == "none" else 1
     kernels = [Gaussian(3, weight=3 * scale), Bilateral(80, 13, weight=10 * scale)]
-    same(pw.DenseCRF(kernels, normalisation=normalisation, self_message=self_message), PHOTO, noisy(K, (40, 56)))
+    crf = pw.DenseCRF(kernels, normalisation=normalisation, self_message=self_message, half=False)
+    same(crf, PHOTO, noisy(K, (40, 56)))
 
 
 @pytest.mark.parametrize(
@@ -50,20 +51,22 @@ def test_tensors_and_arrays_give_the_same(normalisation, self_message):
 )
 def test_of_every_compatibility(weight):
     kernels = [Gaussian((2, 4), weight=weight, normalisation="after"), Bilateral(20, (5, 8, 10), weight=weight)]
-    same(pw.DenseCRF(kernels), PHOTO, noisy(K, (40, 56)))
+    same(pw.DenseCRF(kernels, half=False), PHOTO, noisy(K, (40, 56)))
 
 
 def test_of_volumes_and_features_of_ones_own():
     random = np.random.default_rng(0)
     volume = random.uniform(0, 255, (5, 12, 12, 2)).astype(np.float32)
     own = random.normal(size=(5, 12, 12, 3)).astype(np.float32)
-    crf = pw.DenseCRF([Gaussian((1, 3, 3), weight=2), Bilateral((2, 5, 5), 40, weight=3), Features(own, weight=1)])
+    crf = pw.DenseCRF(
+        [Gaussian((1, 3, 3), weight=2), Bilateral((2, 5, 5), 40, weight=3), Features(own, weight=1)], half=False
+    )
     same(crf, volume, noisy(3, (5, 12, 12)))
 
 
 def test_of_an_early_stop():
     scores = noisy(K, (40, 56))
-    loose = pw.DenseCRF([Gaussian(3, weight=3)], iterations=10, tolerance=0.2)
+    loose = pw.DenseCRF([Gaussian(3, weight=3)], iterations=10, tolerance=0.2, half=False)
     same(loose, PHOTO, scores)
     exact = pw.DenseCRF([Gaussian(3, weight=3)], iterations=10)
     assert not np.allclose(np.exp(exact(PHOTO, scores)), np.exp(loose(PHOTO, scores)), atol=1e-3)
@@ -166,7 +169,7 @@ def test_a_layer_learns_how_much_to_smooth():
     """Blobs in strong noise are best smoothed: from hardly any weight on, learning raises it and the loss falls."""
     scores = torch.from_numpy(noisy(K, (40, 56)))[None]
     truth = torch.from_numpy(np.add.outer(np.arange(40) // 6, np.arange(56) // 6) % K)[None]
-    layer = TrainableCRF(pw.DenseCRF([Gaussian(1.5, weight=0.1)], iterations=3))
+    layer = TrainableCRF(pw.DenseCRF([Gaussian(1.5, weight=0.1)], iterations=3, half=False))
     optimiser = torch.optim.Adam(layer.parameters(), lr=0.3)
     losses = []
     for _ in range(12):

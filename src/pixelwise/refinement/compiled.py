@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numba
+from numba.extending import register_jitable
 
 Part: TypeAlias = tuple[int, int]
 """From where to where, half open."""
@@ -29,6 +30,10 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba's way to say that it found no folder
         return numba.njit(**options)(function)
+
+
+inlined = register_jitable(inline="always")
+"""Makes a function a part of each compiled one that calls it. Calls of others cost more once these come out of the cache."""
 
 
 def default_threads() -> int:

@@ -103,13 +103,17 @@ def normalising(norm: Any, normalisation: Normalisation) -> tuple[Any, Any]:
     norm  the filter's answer to 1 everywhere, an array or a tensor
     """
     ones, inverse = norm**0, 1 / (norm + TINY)
-    return {
-        "none": (ones, ones),
-        "before": (inverse, ones),
-        "after": (ones, inverse),
-        "symmetric": (inverse**0.5, inverse**0.5),
-        "mean": (ones, ones / norm.mean()),
-    }[normalisation]
+    match normalisation:
+        case "none":
+            return ones, ones
+        case "before":
+            return inverse, ones
+        case "after":
+            return ones, inverse
+        case "symmetric":
+            return (root := inverse**0.5), root
+        case "mean":
+            return ones, ones / norm.mean()
 
 
 def free_energy(unary: NDArray, terms: Sequence[Term], beliefs: NDArray) -> float:

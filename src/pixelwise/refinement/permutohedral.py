@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.refinement.compiled import Crew, Part, compiled, crew, default_threads, parts
-from pixelwise.refinement.lanes import add, add_times, blocks, load, rows, store, times
+from pixelwise.refinement.lanes import add, add_times, blocks, filled, load, rows, store, times
 from pixelwise.refinement.simplices import Places, embed, neighbours_of
 
 WORTH_A_THREAD = 2**15
@@ -106,7 +106,7 @@ class Lattice:
         rows(padded)[:, :channels] = values
         bands = parts(pixels, self.threads)
         sums = [blocks(self.size + 1, channels) for _ in bands]
-        blurred = blocks(self.size + 1, channels)
+        blurred, spare = blocks(self.size + 1, channels), blocks(self.size + 1, channels)
         where = self.places.vertices, self.places.weights, self.corner, self.last_corner, self.nowhere
 
         def splat(band: Part) -> None:
@@ -114,28 +114,35 @@ class Lattice:
 
         with crew(self.threads) as run:
             run(splat, bands)
-            self.blur(sums, blurred, self.alpha, run, transposed=transposed)
+            self.blur(sums, blurred, spare, self.alpha, run, transposed=transposed)
             run(lambda band: _slice(blurred, *where, padded, *band), bands)
         return rows(padded)[:, :channels]
 
     def blur(
-        self, sums: list[NDArray], blurred: NDArray, factor: float, run: Crew, *, transposed: bool = False
+        self,
+        sums: list[NDArray],
+        blurred: NDArray,
+        spare: NDArray,
+        factor: float,
+        run: Crew,
+        *,
+        transposed: bool = False,
     ) -> None:
-        """Sums of each thread, blocks `(M + 1, B)`, into `blurred`, times a factor; what is left in `sums` means nothing."""
+        """Sums of each thread, blocks `(M + 1, B)`, into `blurred`, times a factor. Sums are left zero.
+
+        What lies in `spare` afterwards means nothing. It and `blurred` may be of half the width.
+        """
         pieces = self.pieces
         axes = list(reversed(self.neighbours) if transposed else self.neighbours)
         # Each axis moves the values to the other array, and they shall end in `blurred`.
-        values, spare = (blurred, sums[0]) if len(axes) % 2 == 0 else (sums[0], blurred)
-        for more in sums[1:-1]:
-            run(lambda piece: _add(sums[0], more, sums[0], *piece), pieces)  # noqa: B023 # done before the next
-        if len(sums) > 1:
-            run(lambda piece: _add(sums[0], sums[-1], values, *piece), pieces)
-        elif values is blurred:
-            run(lambda piece: _copy(sums[0], blurred, *piece), pieces)
-        for number, axis in enumerate(axes):
-            last = np.float32(factor if number == len(axes) - 1 else 1)
-            run(lambda piece: _blur_axis(values, axis, last, spare, *piece), pieces)  # noqa: B023
-            values, spare = spare, values
+        values, other = (blurred, spare) if len(axes) % 2 == 0 else (spare, blurred)
+        for more in sums[2:]:
+            run(lambda piece: _gather(sums[0], more, np.float32(1), sums[0], *piece), pieces)  # noqa: B023 # done before the next
+        more = sums[1] if len(sums) > 1 else sums[0][:0]
+        run(lambda piece: _gather(sums[0], more, np.float32(factor), values, *piece), pieces)
+        for axis in axes:
+            run(lambda piece: _blur_axis(values, axis, other, *piece), pieces)  # noqa: B023
+            values, other = other, values
 
     def diagonal(self) -> NDArray[np.float32]:
         """`(N,)`: how much of a pixel's own value the filter gives back to it, as if no vertex were missing.
@@ -173,26 +180,24 @@ def _slice(blurred, vertices, weights, first, last, nowhere, out, begin, end):
 
 
 @compiled
-def _blur_axis(values, neighbours, factor, out, begin, end):
-    """Half of what the two neighbours have is added. Vertex 0, which is nowhere, keeps what it has: nothing."""
-    for vertex in range(max(begin, 1), end):
+def _gather(sums, more, factor, out, begin, end):
+    """Two arrays of blocks, or one if there are no `more`, into their sum times a factor; they are left zero, but for `out`."""
+    for vertex in range(begin, end):
+        for b in range(sums.shape[1]):
+            value = load(sums, vertex, b)
+            zero = filled(value, np.float32(0))
+            store(sums, vertex, b, zero)
+            if len(more):
+                value = add(value, load(more, vertex, b))
+                store(more, vertex, b, zero)
+            store(out, vertex, b, times(value, factor))
+
+
+@compiled
+def _blur_axis(values, neighbours, out, begin, end):
+    """Half of what the two neighbours have is added. Vertex 0, which is nowhere, has nothing."""
+    for vertex in range(begin, end):
         before, behind = neighbours[vertex, 0], neighbours[vertex, 1]
         for b in range(values.shape[1]):
             both = add(load(values, before, b), load(values, behind, b))
-            store(out, vertex, b, times(add_times(load(values, vertex, b), both, np.float32(0.5)), factor))
-
-
-@compiled
-def _add(a, b, out, begin, end):
-    """The sum of two arrays of blocks."""
-    for row in range(begin, end):
-        for column in range(a.shape[1]):
-            store(out, row, column, add(load(a, row, column), load(b, row, column)))
-
-
-@compiled
-def _copy(values, out, begin, end):
-    """An array of blocks into another."""
-    for row in range(begin, end):
-        for column in range(values.shape[1]):
-            store(out, row, column, load(values, row, column))
+            store(out, vertex, b, add_times(load(values, vertex, b), both, np.float32(0.5)))

@@ -55,7 +55,7 @@ class Keys:
     coefficients: NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Places:
     """Where N pixels lie in one or several lattices, whose corners stand side by side: R of them for each pixel.
 
@@ -65,6 +65,10 @@ class Places:
 
     vertices: NDArray[np.int32]
     weights: NDArray[np.float32]
+
+    def forget(self) -> None:
+        """Give the memory back, when all that is of use has been read: they are the largest arrays there are."""
+        self.vertices, self.weights = self.vertices[:0].copy(), self.weights[:0].copy()
 
 
 def embed(features: NDArray, places: Places, corner: int, nowhere: int, threads: int, run: Crew) -> Keys:
@@ -81,6 +85,7 @@ def embed(features: NDArray, places: Places, corner: int, nowhere: int, threads:
     # Blurring by (1/2, 1, 1/2) along all axes then has a standard deviation of 1 in features.
     scales = ((dimensions + 1) * np.sqrt(2 / 3) / np.sqrt((i + 1) * (i + 2))).astype(np.float32)
     np.multiply(features.T, scales[:, None], out=rows(tiles)[:, :pixels])
+    rows(tiles)[:, pixels:] = 0
     coefficients = _coefficients(rows(tiles))
     vertices, weights = places.vertices, places.weights
     bands = parts(pixels, threads, step=TILE)

@@ -56,4 +56,5 @@ class TrainableCRF(nn.Module):
             self_message=crf.self_message,
             tolerance=crf.tolerance,
             threads=crf.threads,
+            half=crf.half,
         )
