@@ -31,6 +31,7 @@ from pixelwise.cli import (
     train,
     tune_crf,
 )
+from pixelwise.cli.memory import keep_freed_memory
 from pixelwise.errors import InputError, is_out_of_memory
 from pixelwise.version import __version__
 
@@ -63,6 +64,7 @@ def _options(
 
 def run() -> None:
     """The console script: run a verb; exit 0, 2 for the user's mistake (one line, no traceback), 1 for a defect."""
+    keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
     # Pillow warns from half its limit on; a large photograph is no mistake, and beyond the limit it is refused.
