@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from tests.training.trainings import SHAPES, still_network
 
+from pixelwise.cli.processes import together
 from pixelwise.data.augment import Augmentation
 from pixelwise.data.batches import Batches
 from pixelwise.evaluation.evaluate import evaluate
@@ -49,4 +50,5 @@ def worked_out() -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    worked_out()
+    with together():
+        worked_out()

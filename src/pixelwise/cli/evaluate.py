@@ -28,7 +28,7 @@ from pixelwise.cli.options import (
     refuse_report,
     refuse_unwritable,
 )
-from pixelwise.cli.processes import Processes, first_speaks, leads
+from pixelwise.cli.processes import Processes, leads, together
 from pixelwise.cli.sources import Source, open_source, refuse_no_source
 from pixelwise.errors import InputError
 
@@ -54,7 +54,7 @@ HeadOption = Annotated[
 ]
 
 
-@first_speaks()
+@together()
 def evaluate(
     model: SourceArgument,
     data: DataArgument,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -22,13 +23,20 @@ def leads() -> bool:
 
 
 @contextmanager
-def first_speaks() -> Iterator[None]:
-    """Inside, only the first of several processes says anything on stderr; errors leave, and are told by each."""
+def together() -> Iterator[None]:
+    """Inside, only the first of several processes says anything on stderr; errors leave, and are told by each.
+
+    Those that come through leave when all have: one that ended while others still listened to it would have them abort.
+    """
     if leads():
         yield
     else:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
             yield
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 class Processes:

@@ -24,7 +24,7 @@ from pixelwise.cli.options import (
     refuse_filled,
     refuse_unwritable,
 )
-from pixelwise.cli.processes import first_speaks, leads
+from pixelwise.cli.processes import leads, together
 from pixelwise.cli.watching import Watcher, closed
 from pixelwise.errors import InputError, import_extra
 
@@ -53,7 +53,7 @@ def interrupted_by(*signals: signal.Signals, after_asking: int = 0) -> Iterator[
             signal.signal(number, handler)
 
 
-@first_speaks()
+@together()
 @interrupted_by(signal.SIGTERM)  # so that a start is tidied up too; a training takes both signals over
 def train(
     data: DataArgument,
