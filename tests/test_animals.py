@@ -51,10 +51,8 @@ def test_it_finds_the_cat_where_the_cat_is(animals):
     labels = animals.predict(PHOTOGRAPHS / "cat.jpg").labels
     cat = labels == animals.label_spec.names.index("cat")
     assert cat[100:250, 150:300].mean() > 0.9  # face and chest
-    assert (
-        cat[30:90, :20].mean() < 0.1
-    )  # the wall behind it, on both sides; further down the model spreads, as its card says
-    assert cat[:80, 400:].mean() < 0.1
+    assert cat[30:90, :20].mean() < 0.1  # the wall behind it, on both sides
+    assert cat[:200, 420:].mean() < 0.1  # further down the model spreads, as its card says
 
 
 def test_it_finds_the_astronaut_where_she_is(animals):
@@ -75,5 +73,5 @@ def test_its_figure_on_val(animals, real_data):
     val = match_classes(open_data(real_data / "voc2012_subset", "val"), animals.label_spec.names).data
     mean_iou = evaluate(animals.predictor, val).measures().mean_iou
     told = json.loads((ANIMALS / "figures.json").read_text())["mean_iou"]
-    assert mean_iou >= 0.72
+    assert mean_iou >= 0.74
     assert mean_iou == pytest.approx(told, abs=5e-4)  # arithmetic differs a little between machines
