@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
     """Have glibc keep what is freed instead of giving large blocks back to the system.
 
     A network's maps are of tens of megabytes and the same at every step; a block that comes fresh from the system is cleared,
-    and mapped page by page as it is first written: a sixth of a forward pass and more of a training step
+    and mapped page by page as it is first written: a sixth of a training step
     (docs/results/training.md). The process then holds what it needed most until it ends. Whoever sets `MALLOC_...` or
     `GLIBC_TUNABLES` in the environment is left to it; other C libraries are left as they are.
     """
