@@ -171,12 +171,21 @@ def test_a_kill_before_anything_was_saved_begins_again(uninterrupted: dict[str, 
     assert traces(run) == uninterrupted
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_leaves(uninterrupted: dict[str, object], number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGINT, os.kill), (signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM to its workers too"],
+)
+def test_a_signal_saves_and_leaves(
+    uninterrupted: dict[str, object],
+    number: signal.Signals,
+    send: Callable[[int, signal.Signals], None],
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "run"
     with started(*begun(run, workers=1)) as process:
         assert until(lambda: newest(run) > 0, process)
-        process.send_signal(number)
+        send(process.pid, number)
         out, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, ""), errors
     assert "Traceback" not in errors

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -80,6 +83,7 @@ class Batches(Dataset[Batch]):
         answers = DataLoader(
             _Answers(self), batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin,
             generator=torch.Generator(),  # a loader draws a seed for its workers: not from what dropout draws from
+            worker_init_fn=_heed_parent_alone,
         )  # fmt: skip
         for answer in answers:
             if isinstance(answer, InputError):
@@ -104,6 +108,24 @@ class Batches(Dataset[Batch]):
             {head: torch.from_numpy(maps) for head, maps in labels.items()},
             tuple(name for name, _, _ in views),
         )
+
+
+def _heed_parent_alone(worker: int) -> None:
+    """Have a worker end by SIGTERM only where its loader sends it.
+
+    Who ends a job sends it to every process at once; a worker that went first would break a training that is about to save.
+    """
+    if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows
+        return
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # so that it is left to whoever waits for it
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class _Answers(Dataset[Batch | InputError]):
