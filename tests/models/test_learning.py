@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 CLASSES = 3
 STEPS, AT_ONCE = 400, 25
 TRIES = 6
-"""Of random weights. DeconvNet's norms see two numbers a channel where its map is one cell, and rounding decides whether it learns."""
+"""With other random weights: where a map is one cell, DeconvNet's norms see two numbers, and rounding decides what is learnt."""
 
 
 def two_pictures(size: Size) -> tuple[Tensor, Tensor]:
