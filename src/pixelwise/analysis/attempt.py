@@ -84,7 +84,7 @@ class Attempt:
             _refuse_other(path, json.loads(path.read_text(encoding="utf-8")), record)
         for training in self.reproduction.trainings:
             if not self.is_trained(training):
-                self._start_of(training)
+                start_of(training, self.folder, self.start, self.hed)
                 for recipe in training.recipes():
                     learned, _ = choose_samples(recipe, self.open_split, self.splits)
                     refuse_without_windows(recipe, learned.label_spec)
@@ -127,7 +127,7 @@ class Attempt:
         """
         recipes, path = training.recipes(), self.folder / RUNS / training.name
         opened = functools.partial(self._opened, training.every)
-        start = self._start_of(training)
+        start = start_of(training, self.folder, self.start, self.hed)
         if start is not None and start.parent == self.folder / STARTS and not start.is_dir():
             assert self.hed is not None
             made_of_hed(self.hed, recipes[0], choose_samples(recipes[0], opened, self.splits)[0], start)
@@ -149,9 +149,6 @@ class Attempt:
             searching=searching,
             statistics=training.statistics,
         )
-
-    def _start_of(self, training: Training) -> Path | None:
-        return start_of(training, self.folder, self.start, self.hed)
 
     def _opened(self, every: int, split: str | None) -> DataSet:
         """A split, or every so many-th image of it."""

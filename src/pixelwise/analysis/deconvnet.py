@@ -16,15 +16,20 @@ TABLE_1 = "DeconvNet (ICCV 2015), table 1"
 CRF = "deconvnet"
 """The preset of the release."""
 
-SYSTEMS_ROWS = (
-    Row("FCN-8s", "fcn8s", 62.2, TABLE_1),
-    Row("FCN-8s + CRF", "fcn8s_crf"),
-    Row("DeconvNet", "by_proposals", 69.6, TABLE_1),
-    Row("DeconvNet + CRF", "by_proposals_crf", 70.5, TABLE_1),
-    Row("EDeconvNet", "ensemble", 71.7, TABLE_1),
-    Row("EDeconvNet + CRF", "ensemble_crf", 72.5, TABLE_1),
+SYSTEMS_TABLE = Table(
+    "Systems",
+    "val",
+    (
+        Row("FCN-8s", "fcn8s", 62.2, TABLE_1),
+        Row("FCN-8s + CRF", "fcn8s_crf"),
+        Row("DeconvNet", "by_proposals", 69.6, TABLE_1),
+        Row("DeconvNet + CRF", "by_proposals_crf", 70.5, TABLE_1),
+        Row("EDeconvNet", "ensemble", 71.7, TABLE_1),
+        Row("EDeconvNet + CRF", "ensemble_crf", 72.5, TABLE_1),
+    ),
+    pictured=("fcn8s", "by_proposals", "ensemble", "ensemble_crf"),
 )
-"""The lines of the paper's table, whatever the networks' size."""
+"""The paper's table, whatever the networks' size."""
 
 
 def deconvnet(small: bool) -> Reproduction:
@@ -36,7 +41,7 @@ def deconvnet(small: bool) -> Reproduction:
         trainings=_small() if small else _full(),
         systems=_systems(windows),
         tables=(
-            Table("Systems", "val", SYSTEMS_ROWS, pictured=("fcn8s", "by_proposals", "ensemble", "ensemble_crf")),
+            SYSTEMS_TABLE,
             Table(
                 "Windows",
                 "val",

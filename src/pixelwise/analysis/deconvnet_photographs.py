@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixelwise.analysis.deconvnet import SYSTEMS_ROWS, pictures_of, refined
+from pixelwise.analysis.deconvnet import SYSTEMS_TABLE, pictures_of, refined
 from pixelwise.analysis.reproduction import Reproduction, Row, Table, Training, place_of, trained
 from pixelwise.inference.systems import Members, Node, Windows
 from pixelwise.training.two_stages import Statistics
@@ -45,7 +45,7 @@ def photographs(hed: Path) -> Reproduction:
         trainings=_trainings(),
         systems=_systems(hed),
         tables=(
-            Table("Systems", "val", SYSTEMS_ROWS, pictured=("fcn8s", "by_proposals", "ensemble", "ensemble_crf")),
+            SYSTEMS_TABLE,
             Table(
                 "Windows",
                 "val",
