@@ -210,6 +210,16 @@ def test_steps_between_maps_may_learn_but_the_last_one_never_does() -> None:
     )
 
 
+def test_fc6_and_fc7_may_be_narrower_than_the_trunk() -> None:
+    alike, narrower = (create_model("fcn8s_vgg16", 3, width=1 / 16, decoder_width=of) for of in (None, 1 / 32))
+    assert parameter_count(alike.backbone) == parameter_count(narrower.backbone)
+    # 32 channels come from the trunk; behind fc6 and fc7 stand 256 in place of 4096 / 16, and 128 in place of 4096 / 32.
+    assert [parameter_count(network.decoder) - 3 * (2 + 16 + 32) for network in (alike, narrower)] == [
+        hidden * (32 * 7 * 7 + 1) + hidden * (hidden + 1) + 3 * (hidden + 1) for hidden in (256, 128)
+    ]
+    assert narrower(pictures(1, (20, 20))).shape == (1, 3, 20, 20)
+
+
 @torch.no_grad()
 def test_learning_steps_begin_as_the_fixed_ones() -> None:
     fixed = narrow("fcn8s_vgg16")

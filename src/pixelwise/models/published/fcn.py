@@ -8,6 +8,7 @@ What their builders take beside the number of classes:
     learned_upsampling  whether the enlarging layers between maps learn: the paper says yes, the release no
     heads               further heads, name -> names of classes, on the same trunk: SIFT Flow's geometry, section 5
     channels, mean      of the image, and the value of each channel that is nothing: depth beside RGB, say
+    decoder_width       a factor for the channels of fc6 and fc7 in place of `width`
 
 VGG's 32s take `fusion` and `learned_upsampling` too, though they have nothing to join: 16s and 8s start from 32s of
 the same options.
@@ -89,14 +90,15 @@ def convolutionalised(weight: Tensor, channels: int, kernel: int) -> Tensor:
 
 def _vgg(
     stages: tuple[Stage, ...], skips: int, factors: tuple[float, ...], /, classes: int, *, width: float = 1.0,
-    fusion: str = "sum", learned_upsampling: bool = False, null_background: bool = False,
+    decoder_width: float | None = None, fusion: str = "sum", learned_upsampling: bool = False, null_background: bool = False,
     heads: Mapping[str, Sequence[str]] | None = None, channels: int = 3, mean: Sequence[float] | None = None,
 ) -> Network:  # fmt: skip
     trunk = VGG(stages, width=width, channels_in=channels, first_padding=FIRST_PADDING)
+    narrower = width if decoder_width is None else decoder_width
     decoder = SkipDecoder(
         classes,
-        convolutional_classifier(trunk.channels[-1], width=width),
-        [scaled(CLASSIFIER_CHANNELS, width), *trunk.channels[-2::-1][:skips]],
+        convolutional_classifier(trunk.channels[-1], width=narrower),
+        [scaled(CLASSIFIER_CHANNELS, narrower), *trunk.channels[-2::-1][:skips]],
         trunk.grids[::-1][: skips + 1],
         fusion=fusion,
         factors=factors,
