@@ -94,7 +94,9 @@ SMALL_REMARKS = (
 
 def _small() -> tuple[Training, ...]:
     stages = ("deconvnet_small_stage1", "deconvnet_small_stage2")
-    learned = ("still_stages=0", "backbone_rate=1", "last_rate=1", "learning_rate=0.01", "steps=60")
+    learned = (
+        "still_stages=0", "backbone_rate=1", "last_rate=1", "learning_rate=0.01", "batch_size=8", "steps=60",
+    )  # fmt: skip
     fcn = (
         "learning_rate=0.003", "last_rate=10", "bias_rate=1", "momentum=0.9", "divide_by=places", "accumulate=1",
         "batch_size=4", "crop=96", "flip=0.5", "steps=40",
