@@ -103,6 +103,23 @@ def test_images_by_themselves_are_another_number() -> None:
     assert blank.mean_of_image_ious() is None
 
 
+def test_objects_are_found_whatever_they_are_called(refuses: Refuses) -> None:
+    confusions = np.array([[[50, 3, 2], [7, 20, 10], [4, 1, 9]], [[5, 0, 1], [0, 0, 0], [2, 3, 4]]])
+    whole = Evaluation.merged(
+        [Evaluation.of_image(CLASSES, name, one) for name, one in zip("ab", confusions, strict=True)]
+    )
+    objects = whole.of_objects()
+    assert objects.classes == ("background", "object")
+    assert objects.images == whole.images
+    np.testing.assert_equal(objects.confusion, [[55, 6], [13, 47]])
+    parts = [Evaluation.of_image(objects.classes, name, one) for name, one in
+             (("a", np.array([[50, 5], [11, 40]])), ("b", np.array([[5, 1], [2, 7]])))]  # fmt: skip
+    assert_same(objects, Evaluation.merged(parts))
+    assert objects.measures(("object",)).mean_iou == 47 / 66
+    with refuses("unknown class 'background'"):
+        Evaluation.of_none(("cat", "dog")).of_objects()
+
+
 def test_confused_pairs_are_the_most_frequent_mistakes() -> None:
     one = Evaluation.of_image(CLASSES, "a", np.array([[50, 0, 3], [7, 80, 0], [7, 2, 9]]))
     assert one.confused_pairs() == [

@@ -12,7 +12,7 @@ from pixelwise.analysis.attempt import Attempt
 from pixelwise.analysis.reproduction import RUNS, Row, Table
 from pixelwise.evaluation.bootstrap import Interval, difference
 from pixelwise.evaluation.evaluate import match_classes
-from pixelwise.evaluation.evaluation import BACKGROUND
+from pixelwise.evaluation.evaluation import BACKGROUND, OBJECT
 from pixelwise.files import write_text
 from pixelwise.report import tables as markup
 from pixelwise.report.figures import percent
@@ -25,7 +25,7 @@ from pixelwise.training.two_stages import TwoStageFolder
 from pixelwise.weights.checkpoint import CONFIG
 
 HEAD = ("system", "published", "ours", "95 % interval", "source of the published number")
-COMPARED = ("claim", "ours", "beside it", "difference", "95 % interval")
+COMPARED = ("claim", "ours", "beside it", "difference", "95 % interval", "as objects alone", "95 % interval")
 LEARNED = ("training", "network", "recipe", "starts from", "steps", "minutes")
 NOTHING = "–"
 
@@ -76,13 +76,22 @@ def _line(row: Row, split: str, judged: Judgements) -> Sequence[str]:
 
 
 def _compared(row: Row, split: str, judged: Judgements) -> Sequence[str]:
-    """A line of two systems: both numbers, and their difference, in which images that are hard for both cancel out."""
+    """A line of two systems: both numbers, and their difference, in which images that are hard for both cancel out.
+
+    Then the difference in the IoU of objects, whatever they are called: what is found, apart from how it is named.
+    """
     assert row.system is not None
     assert row.against is not None
     first, second = judged[row.against, split].evaluation, judged[row.system, split].evaluation
     values = [percent(judged[system, split].intervals["mean_iou"].value) for system in (row.system, row.against)]
-    gain = difference(first, second)
-    return row.name, *values, f"{100 * gain.value:+.1f}", _within(gain)
+    found = NOTHING, NOTHING
+    if BACKGROUND in first.classes:
+        found = _gained(difference(first.of_objects(), second.of_objects(), classes=(OBJECT,)))
+    return row.name, *values, *_gained(difference(first, second)), *found
+
+
+def _gained(gain: Interval) -> tuple[str, str]:
+    return f"{100 * gain.value:+.1f}", _within(gain)
 
 
 def _by_size(table: Table, judged: Judgements) -> tuple[str, Sequence[str], list[Sequence[str]]]:

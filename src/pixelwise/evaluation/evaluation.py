@@ -17,7 +17,7 @@ from pixelwise.evaluation.confusion import Measures, means_of, tally_of
 from pixelwise.evaluation.sizes import SizeBuckets
 from pixelwise.labels import MAIN
 
-BACKGROUND = "background"
+BACKGROUND, OBJECT = "background", "object"
 THOROUGH = ("trimap", "boundary", "calibration", "sizes")
 """The counts that are made on request only."""
 
@@ -91,6 +91,19 @@ class Evaluation:
         """The same with its images in the order of `images`, which must be the same ones: intervals depend on it."""
         places = {image: place for place, image in enumerate(self.images)}
         return replace(self, images=tuple(images), tallies=self.tallies[[places[image] for image in images]])
+
+    def of_objects(self) -> Evaluation:
+        """The same predictions with all classes but `background` taken as one, `object`: how well objects are found, whatever
+        they are called. The costlier counts are not in it. Raises `InputError` without such a class.
+        """
+        (index,) = self.positions((BACKGROUND,))
+        pixels = self.tallies[:, 1].sum(-1)
+        hits, truth, predicted = self.tallies[:, :, index].T
+        neither = pixels - truth - predicted + hits  # an object in truth and prediction
+        confusions = np.array([[hits, truth - hits], [predicted - hits, neither]]).transpose(2, 0, 1)
+        return Evaluation(
+            (BACKGROUND, OBJECT), self.images, confusions.sum(0), tally_of(confusions), head=self.head, facts=self.facts
+        )
 
     @property
     def counts(self) -> NDArray[np.int64]:
