@@ -8,17 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from torch import nn
 
+from pixelwise.data.shapes import LABEL_SPEC
 from pixelwise.models.facts import describe
 from pixelwise.models.published import create_model, list_models
+from pixelwise.weights.checkpoint import Checkpoint, NetworkConfig, save_checkpoint
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NARROW = ("--width", "0.0625", "--size", "64", "--runs", "1", "--device", "cpu")
 
 
-def run(script: str, *words: str) -> str:
+def run(script: str, *words: str | Path) -> str:
     quiet = {name: value for name, value in os.environ.items() if name != "PIXELWISE_DATA"}
     done = subprocess.run(
         [sys.executable, BENCHMARKS / script, *words], capture_output=True, text=True, timeout=900, env=quiet
@@ -94,6 +99,30 @@ def test_windows_are_timed_plain_and_fast(monkeypatch):
     agree = [float(row.split()[-1].removesuffix("%")) for row in fast]
     assert agree[0] > 99
     assert agree[1] > 50  # of 21 classes, by random weights
+
+
+@pytest.mark.slow
+def test_labels_of_a_model_agree_on_pictures_however_fast(tmp_path):
+    config = NetworkConfig("deconvnet_vgg16", len(LABEL_SPEC), {"width": 1 / 32, "batch_norm": False})
+    torch.manual_seed(0)
+    network = config.build()
+    for layer in network.modules():
+        if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+    save_checkpoint(tmp_path / "model", Checkpoint(network, config, LABEL_SPEC, {"recipe": {}}))
+    (tmp_path / "pictures").mkdir()
+    for seed, name in enumerate(("a.png", "b.png")):
+        noise = np.random.default_rng(seed).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "pictures" / name)
+    words = ("--windows", "1", "--batch", "1", "--runs", "1", "--width", "0.0625", "--device", "cpu")
+    told = run("proposals.py", *words, "--model", tmp_path / "model", "--images", tmp_path / "pictures").splitlines()[
+        5:
+    ]
+    assert [row.split(":")[0] for row in told] == ["a.png", "b.png", "all"]
+    shares = [[float(part.split("agrees at ")[1].split("%")[0]) for part in row.split(", ")[1:]] for row in told]
+    for ways in shares:
+        assert ways[0] > 99.9
+        assert ways[1] > 50
 
 
 @pytest.mark.slow
