@@ -99,11 +99,14 @@ def test_the_verb_ends_in_tables_and_says_how_to_go_on(
     assert "other images" in pixelwise(*words[:2], "shapes:15", *words[3:]).complaint
 
 
-def test_the_lines_for_full_size_are_understood(
-    pixelwise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The text of docs/reproduce.md, whose lines are typed in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    guide = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+
+
+def test_the_lines_for_full_size_are_understood(guide: str, pixelwise: Command, tmp_path: Path) -> None:
     (block,) = re.findall(r"## At full size\n\n```\n(.*?)```", guide, re.DOTALL)
     brought, reproduced = (shlex.split(line)[1:] for line in block.splitlines())
     assert "VGG_ILSVRC_16_layers.caffemodel: " in pixelwise(*brought).complaint  # half a gigabyte that is not here
@@ -111,11 +114,7 @@ def test_the_lines_for_full_size_are_understood(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_line_for_photographs_is_understood(
-    pixelwise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    guide = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+def test_the_line_for_photographs_is_understood(guide: str, pixelwise: Command, tmp_path: Path) -> None:
     (line,) = re.findall(r"^pixelwise (reproduce .* --hed .*)$", guide, re.MULTILINE)
     assert pixelwise(*shlex.split(line)).complaint.startswith("hed.safetensors: no such file")
     (tmp_path / "hed.safetensors").write_bytes(b"")
