@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.analysis.reproduction import RUNS, SYSTEMS, Reproduction, Training
-from pixelwise.analysis.starts import STARTS, made_of_hed, start_of
+from pixelwise.analysis.starts import STARTS, made_of_trunk, save_trunk, start_of
 from pixelwise.analysis.together import Together, sharing
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
@@ -45,7 +45,7 @@ class Attempt:
     images              systems are measured on so many images of a split, that lie evenly in it; None: on all
 
     reproduction.json  what is attempted on what, written first
-    starts/NAME/       what a training starts from, where that is made of HED's weights
+    starts/NAME/       what a training starts from, where that is made of HED's weights or another's trunk
     runs/NAME/         a training, as `pixelwise train` leaves it
     systems/NAME/      a system.yaml that every verb takes
     predictions/NAME/  what a system says of the images, as label maps
@@ -129,8 +129,8 @@ class Attempt:
         opened = functools.partial(self._opened, training.every)
         start = start_of(training, self.folder, self.start, self.hed)
         if start is not None and start.parent == self.folder / STARTS and not start.is_dir():
-            assert self.hed is not None
-            made_of_hed(self.hed, recipes[0], choose_samples(recipes[0], opened, self.splits)[0], start)
+            samples, _ = choose_samples(recipes[0], opened, self.splits)
+            made_of_trunk(self._trunk(training), recipes[0], samples, start)
         if not training.in_stages:
             run = RunFolder(path)
             return finish(
@@ -149,6 +149,17 @@ class Attempt:
             searching=searching,
             statistics=training.statistics,
         )
+
+    def _trunk(self, training: Training) -> Path:
+        """The file of weights that a training's trunk starts from: HED's, or made of an earlier training's model."""
+        if training.trunk is None:
+            assert self.hed is not None
+            return self.hed
+        file = self.folder / STARTS / f"{training.trunk}.safetensors"
+        if not file.is_file():
+            file.parent.mkdir(exist_ok=True)
+            save_trunk(self.folder / RUNS / training.trunk / "model", file)
+        return file
 
     def _opened(self, every: int, split: str | None) -> DataSet:
         """A split, or every so many-th image of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pixelwise.analysis.deconvnet import SYSTEMS_TABLE, pictures_of, refined
@@ -13,6 +14,12 @@ STAGES = ("deconvnet_small_stage1", "deconvnet_small_stage2")
 
 COUNTS = (1, 5, 10, 25, 50, 100)
 """Numbers of windows an image; 50 is the paper's."""
+
+AS_LONG = ("init=model", "steps=2100")
+"""FCN-8s goes on for as many minutes as DeconvNet takes."""
+
+GENTLE = ("learning_rate=0.0005", "last_rate=1")
+"""A network without norms does not stand the rate of one with them."""
 
 STATISTICS = Statistics(batch_size=28, passes=40)
 """A twelfth of the released passes: statistics of 1,120 windows, in two minutes."""
@@ -31,8 +38,9 @@ REMARKS = (
     "found better than what, and nothing of the size of ours.",
     f"What is exchanged in training is tried in short: on every {EVERY}th image, {sum(SHORT)} steps each, {FEW} windows an "
     "image.",
-    "DeconvNet and FCN-8s take about the same minutes, and so not the same number of images: FCN-8s keeps its padding of 100 "
-    "pixels, which makes two of every three that its trunk sees.",
+    "HED knows edges and no classes. What ImageNet is to the paper, a training of FCN-8s is here: DeconvNet begins with its "
+    "trunk, fc6 and fc7, and FCN-8s goes on from it for as many minutes. Those are not the same number of images: FCN-8s keeps "
+    "its padding of 100 pixels, which makes two of every three that its trunk sees.",
     "Intervals speak of the choice of images alone, not of training again.",
 )
 
@@ -107,17 +115,21 @@ CLAIMS = (
 
 
 def _trainings() -> tuple[Training, ...]:
-    def short(name: str, *more: str) -> Training:
-        return Training(name, STAGES, more, statistics=STATISTICS, steps=SHORT, every=EVERY)
+    def deconvnet(name: str, *changes: str) -> Training:
+        return Training(name, STAGES, changes, trunk="classes", statistics=STATISTICS)
 
-    width = "decoder_width: 0.25"
+    def short(name: str, *changes: str) -> Training:
+        return replace(deconvnet(name, *changes), steps=SHORT, every=EVERY)
+
+    width = "decoder_width: 0.25, initial_spread: null"
     return (
-        Training("deconvnet", STAGES, statistics=STATISTICS),
-        Training("fcn8s", "deconvnet_small_fcn8s"),
+        Training("classes", "deconvnet_small_fcn8s"),
+        Training("fcn8s", "deconvnet_small_fcn8s", AS_LONG, after="classes"),
+        deconvnet("deconvnet"),
         short("short"),
-        Training("one_stage", STAGES[1:], ("init=imagenet",), statistics=STATISTICS, steps=(sum(SHORT),), every=EVERY),
+        replace(short("one_stage", "init=imagenet"), recipe=STAGES[1:], steps=(sum(SHORT),)),
         short("nearest", f"options={{{width}, unpooling: nearest}}"),
-        short("plain", f"options={{{width}, batch_norm: false}}"),
+        short("plain", f"options={{{width}, batch_norm: false}}", *GENTLE),
     )
 
 

@@ -22,6 +22,7 @@ class Training:
     """One training: a recipe by name with `key=value` changes, or a tuple of them for DeconvNet's stages.
 
     after       the training of the same reproduction whose model it starts from; None: what the recipe says
+    trunk       the one whose trunk it starts from, a VGG16 without norms, and whose fc6 and fc7; all else is new
     statistics  of stages: how the statistics of batch norms are taken anew; None: as published
     steps       of stages: each one's, in place of its recipe's; changes come on top
     every       it learns from every so many-th image of its split
@@ -31,6 +32,7 @@ class Training:
     recipe: str | tuple[str, ...]
     changes: tuple[str, ...] = ()
     after: str | None = None
+    trunk: str | None = None
     statistics: Statistics | None = None
     steps: tuple[int, ...] = ()
     every: int = 1
@@ -108,7 +110,7 @@ class Reproduction:
         names = [training.name for training in self.trainings]
         assert len({*names, *self.systems}) == len(names) + len(self.systems), "names differ"
         for place, training in enumerate(self.trainings):
-            assert training.after is None or training.after in names[:place], training
+            assert {training.after, training.trunk} <= {None, *names[:place]}, training
         for table in self.tables:
             measured = {row.system for row in table.rows}
             compared = {row.against for row in table.rows}
@@ -133,8 +135,8 @@ class Reproduction:
         """The trainings that a system's models come from, with those that they start from, in order."""
         wanted = {Path(place).name for place in places(self.system(system))}
         for training in reversed(self.trainings):
-            if training.name in wanted and training.after is not None:
-                wanted.add(training.after)
+            if training.name in wanted:
+                wanted |= {name for name in (training.after, training.trunk) if name is not None}
         return [training for training in self.trainings if training.name in wanted]
 
 

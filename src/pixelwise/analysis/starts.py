@@ -1,4 +1,4 @@
-"""A training in, the model that it starts from out: one that an earlier training made, one that is given, or one made of HED."""
+"""A training in, the model that it starts from out: an earlier training's, one that is given, or one made of a trunk."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate.utils import set_seed
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pixelwise.analysis.reproduction import RUNS, Training
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
+from pixelwise.files import written_beside
 from pixelwise.geometry import Box, crop
 from pixelwise.inference.proposal_wise import SIDE
 from pixelwise.models.backbones.efficientnet_lite import EfficientNetLite
 from pixelwise.models.backbones.vgg import VGG
 from pixelwise.models.network import Network
 from pixelwise.training.recipe import Recipe
-from pixelwise.weights.checkpoint import NetworkConfig, find_checkpoint, save_checkpoint
+from pixelwise.weights.checkpoint import NetworkConfig, find_checkpoint, load_checkpoint, save_checkpoint
 from pixelwise.weights.imagenet import lite_file
 from pixelwise.weights.importing import import_classifier
+from pixelwise.weights.names import caffe_trunk_layers, classifier_pairs
 
 STARTS = "starts"
-"""Where a reproduction's folder holds the models that it made of HED's weights."""
+"""Where a reproduction's folder holds the models that it made of HED's weights, or of an earlier training's trunk."""
 
 SETTLED_BY = 24
 """So many images say what a trunk's norms see first."""
@@ -33,12 +36,14 @@ def start_of(training: Training, folder: Path, given: Path | None, hed: Path | N
     """The model that a training in a reproduction's `folder` starts from; None for random weights, and an extra's.
 
     given  a folder of models to start from, one a folder
-    hed    HED's weights: trunks of VGG16 then start from a model in `starts/`, which `made_of_hed` makes
+    hed    HED's weights: trunks of VGG16 then start from a model in `starts/`, which `made_of_trunk` makes
 
     Raises `InputError` where there is nothing to start from, or the extra is missing.
     """
     if training.after is not None:
         return folder / RUNS / training.after / "model"
+    if training.trunk is not None:
+        return folder / STARTS / training.name
     recipe = training.recipes()[0]
     if recipe.init == "none":
         return None
@@ -56,16 +61,31 @@ def start_of(training: Training, folder: Path, given: Path | None, hed: Path | N
     return found
 
 
-def made_of_hed(hed: Path, recipe: Recipe, data: DataSet, to: Path) -> None:
-    """Write the model `to` that a recipe starts from: HED's trunk, whose norms change nothing yet; all else is new.
+def made_of_trunk(file: Path, recipe: Recipe, data: DataSet, to: Path) -> None:
+    """Write the model `to` that a recipe starts from: a file's trunk, whose norms change nothing yet; all else is new.
 
-    Raises `InputError` for a file that is not HED's.
+    `file` is HED's, or one that `save_trunk` wrote. Raises `InputError` for one that is neither.
     """
     set_seed(recipe.seed)
     spec = (data if recipe.classes is None else data.with_classes(recipe.classes)).label_spec
-    checkpoint = import_classifier(hed, recipe.network, spec, recipe.options).checkpoint
+    checkpoint = import_classifier(file, recipe.network, spec, recipe.options).checkpoint
     settle_norms(checkpoint.network, _middles(data, checkpoint.network))
     save_checkpoint(to, checkpoint)
+
+
+def save_trunk(model: Path, to: Path) -> None:
+    """Write the trunk of a trained model, with its fc6 and fc7, as a file of weights in the names of HED's and Caffe's."""
+    network = load_checkpoint(model).network
+    layers = {theirs: f"backbone.{ours}" for theirs, ours in caffe_trunk_layers(network.backbone).items()}
+    for pair in classifier_pairs(network):
+        layers |= zip(("fc6", "fc7"), pair, strict=True)
+    state = {
+        f"{theirs}.{part}": tensor.contiguous()
+        for theirs, ours in layers.items()
+        for part, tensor in network.get_submodule(ours).state_dict().items()
+    }
+    with written_beside(to) as beside:
+        save_file(state, beside)
 
 
 def settle_norms(network: Network, images: Tensor) -> None:

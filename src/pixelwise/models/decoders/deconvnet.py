@@ -6,6 +6,7 @@ Source: DeconvNet (Noh, Hong & Han, ICCV 2015), section 3 and table 2. Layers ca
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -72,6 +73,8 @@ class DeconvDecoder(nn.Module):
                the trunk's channel of the same number
     norm       what stands between a layer and its ReLU, made from the channel count; None: nothing
     unpooling  "switches", or "nearest" for the ablation without them: see `Unpool`
+    spread     standard deviation of the first weights of deconvolutions and score; None: by how many values a layer reads
+               (He et al., ICCV 2015), so that the scores of classes differ from the beginning
 
     `sizes` says what images it takes: fc6 must fit into the coarsest map, and every pool halve exactly, or switches would
     point into a plane of another width. Raises `InputError` for an unpooling that does not exist, that needs switches
@@ -87,6 +90,7 @@ class DeconvDecoder(nn.Module):
         width: float = 1.0,
         norm: Callable[[int], nn.Module] | None = None,
         unpooling: str = "switches",
+        spread: float | None = INITIAL_SPREAD,
     ) -> None:
         super().__init__()
         if unpooling not in UNPOOLINGS:
@@ -122,7 +126,8 @@ class DeconvDecoder(nn.Module):
         self.layers = nn.Sequential(layers)
         self.score = nn.Conv2d(channels, classes, 1)
         for layer in (*self.layers, self.score):
-            _initialise(layer, gaussian=layer is self.score or isinstance(layer, nn.ConvTranspose2d))
+            released = layer is self.score or isinstance(layer, nn.ConvTranspose2d)
+            _initialise(layer, spread if released else None)
         self.grid = coarsest
         for layer in self.layers:
             step = layer.stride if isinstance(layer, Unpool) else None
@@ -198,11 +203,13 @@ def _normed(
     return OrderedDict({name: layer, **norms, f"{name}_relu": nn.ReLU(inplace=True)})
 
 
-def _initialise(layer: nn.Module, *, gaussian: bool) -> None:
+def _initialise(layer: nn.Module, spread: float | None) -> None:
+    if isinstance(layer, nn.ConvTranspose2d) and spread is None:
+        spread = math.sqrt(2 / (layer.in_channels * layer.kernel_size[0] ** 2))  # PyTorch's own counts what leaves
     if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         return
-    if gaussian:
-        nn.init.normal_(layer.weight, std=INITIAL_SPREAD)
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is a bias: the default
-    else:
+    if spread is None:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    else:
+        nn.init.normal_(layer.weight, std=spread)
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is a bias: the default

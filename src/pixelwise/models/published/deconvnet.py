@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from pixelwise.models.backbones.vgg import CLASSIFIER_CHANNELS, VGG, VGG16_STAGES
-from pixelwise.models.decoders.deconvnet import DeconvDecoder
+from pixelwise.models.decoders.deconvnet import INITIAL_SPREAD, DeconvDecoder
 from pixelwise.models.layers import scaled
 from pixelwise.models.network import Network
 from pixelwise.models.published.fcn import caffe_normalise
@@ -33,12 +33,15 @@ def _vgg16(
     decoder_width: float | None = None,
     batch_norm: bool = True,
     unpooling: str = "switches",
+    initial_spread: float | None = INITIAL_SPREAD,
 ) -> Network:
     norm = _norm if batch_norm else None
     narrower = width if decoder_width is None else decoder_width
     trunk = VGG(width=width, norm=norm, taps=(0, len(VGG16_STAGES)), switches=unpooling == "switches")
     hidden = scaled(CLASSIFIER_CHANNELS, narrower)
-    decoder = DeconvDecoder(classes, trunk, hidden, width=narrower / width, norm=norm, unpooling=unpooling)
+    decoder = DeconvDecoder(
+        classes, trunk, hidden, width=narrower / width, norm=norm, unpooling=unpooling, spread=initial_spread
+    )
     return Network(caffe_normalise(), trunk, decoder, decoder.sizes)
 
 
