@@ -370,6 +370,20 @@ def test_a_narrow_mirror_is_unpooled_by_the_places_of_the_trunks_first_channels(
     assert (fc6.in_channels, fc6.out_channels) == (16, 32)
 
 
+@pytest.mark.parametrize("spread", [0.01, 0.2, None])
+def test_first_weights_are_spread_as_released_or_by_what_a_layer_reads(spread: float | None) -> None:
+    torch.manual_seed(0)
+    decoder = create_model(NAME, CLASSES, width=WIDTH, initial_spread=spread).decoder
+    assert isinstance(decoder, DeconvDecoder)
+    deconvolution, score = decoder.layers.deconv4_1, decoder.score
+    assert isinstance(deconvolution, nn.ConvTranspose2d)
+    reads = {deconvolution: deconvolution.in_channels * 9, score: score.in_channels}
+    for layer, count in reads.items():
+        expected = (2 / count) ** 0.5 if spread is None else spread
+        tolerance = 4 / (2 * layer.weight.numel()) ** 0.5  # four standard errors of a standard deviation
+        assert layer.weight.std().item() == pytest.approx(expected, rel=tolerance)
+
+
 def test_a_mirror_wider_than_the_trunk_is_refused(refuses: Refuses) -> None:
     with refuses("2 times as wide as the trunk", "decoder_width"):
         create_model(NAME, 2, width=WIDTH, decoder_width=2 * WIDTH)
