@@ -100,11 +100,12 @@ def in_turns(
 
 def agreement(plain: WholeImage, images: Path) -> None:
     """Print the share of pixels with the same label, plain and in each fast way: of each picture, and of all."""
+    by_windows = ProposalWise(plain, EdgeBoxes())
     fast = {precision: ProposalWise(plain.faster(precision), EdgeBoxes()) for precision in PRECISIONS}
     same, seen, pixels = dict.fromkeys(fast, 0), set[int](), 0
     for path in sorted(path for path in images.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES):
         image = read_image(path)
-        labels = ProposalWise(plain, EdgeBoxes())(image).argmax(0)
+        labels = by_windows(image).argmax(0)
         own = {precision: int((network(image).argmax(0) == labels).sum()) for precision, network in fast.items()}
         print(f"{path.name}: {_agreeing({*np.unique(labels)}, own, labels.size)}")
         same = {precision: same[precision] + own[precision] for precision in fast}

@@ -103,21 +103,18 @@ def test_windows_are_timed_plain_and_fast(monkeypatch):
 
 @pytest.mark.slow
 def test_labels_of_a_model_agree_on_pictures_however_fast(tmp_path):
-    config = NetworkConfig("deconvnet_vgg16", len(LABEL_SPEC), {"width": 1 / 32, "batch_norm": False})
+    config = NetworkConfig(
+        "deconvnet_vgg16", len(LABEL_SPEC), {"width": 1 / 32, "batch_norm": False, "initial_spread": None}
+    )
     torch.manual_seed(0)
-    network = config.build()
-    for layer in network.modules():
-        if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-    save_checkpoint(tmp_path / "model", Checkpoint(network, config, LABEL_SPEC, {"recipe": {}}))
+    save_checkpoint(tmp_path / "model", Checkpoint(config.build(), config, LABEL_SPEC, {"recipe": {}}))
     (tmp_path / "pictures").mkdir()
     for seed, name in enumerate(("a.png", "b.png")):
         noise = np.random.default_rng(seed).integers(0, 256, (150, 170, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "pictures" / name)
     words = ("--windows", "1", "--batch", "1", "--runs", "1", "--width", "0.0625", "--device", "cpu")
-    told = run("proposals.py", *words, "--model", tmp_path / "model", "--images", tmp_path / "pictures").splitlines()[
-        5:
-    ]
+    compared = ("--model", tmp_path / "model", "--images", tmp_path / "pictures")
+    told = run("proposals.py", *words, *compared).splitlines()[5:]
     assert [row.split(":")[0] for row in told] == ["a.png", "b.png", "all"]
     shares = [[float(part.split("agrees at ")[1].split("%")[0]) for part in row.split(", ")[1:]] for row in told]
     for ways in shares:

@@ -72,13 +72,11 @@ def test_an_opencv_without_ximgproc_is_one_line_where_proposals_are_wanted(
 def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A narrow DeconvNet by proposals, beside its model `deconvnet`."""
     folder = tmp_path_factory.mktemp("models")
-    config = NetworkConfig("deconvnet_vgg16", len(LABEL_SPEC), {"width": 1 / 32, "batch_norm": False})
+    config = NetworkConfig(
+        "deconvnet_vgg16", len(LABEL_SPEC), {"width": 1 / 32, "batch_norm": False, "initial_spread": None}
+    )
     torch.manual_seed(0)
-    network = config.build()
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.ConvTranspose2d | torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(layer.weight)
-    save_checkpoint(folder / "deconvnet", Checkpoint(network, config, LABEL_SPEC, {"recipe": {}}))
+    save_checkpoint(folder / "deconvnet", Checkpoint(config.build(), config, LABEL_SPEC, {"recipe": {}}))
     (folder / "system").mkdir()
     (folder / "system" / "system.yaml").write_text("proposal_wise: {of: ../deconvnet}\n", encoding="utf-8")
     return folder / "system"
