@@ -51,6 +51,12 @@ def test_speed_of_a_resumed_run_is_that_of_its_own_steps():
     assert pace.steps_per_second(1001, 7.0) == 0.5
 
 
+def test_a_clock_that_begins_anew_between_two_stages_does_not_count():
+    pace = Pace(recent=1)
+    told = [pace.steps_per_second(step, seconds) for step, seconds in ((1, 10), (2, 12), (3, 2), (4, 6))]
+    assert told == [None, 0.5, 0.5, 0.25]
+
+
 def test_the_note_says_what_there_is():
     assert note(at(1), None, None) == "loss 0.500  rate 0.012"
     two = at(7, score=0.5, best=0.6, parts={"pixels": 0.25, "image": 0.5})

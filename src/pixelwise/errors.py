@@ -24,10 +24,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
 
     `kind` is what the name stands for ("network", "recipe key"); `known` is the set, in the order to print.
     """
+    return InputError(f"unknown {kind} '{name}': {nearest(name, known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What may be meant by a name that is not in a closed set: the nearest name if one is near, else all of them."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names)}"
-    return InputError(f"unknown {kind} '{name}': {hint}")
+    return f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names)}"
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

@@ -81,7 +81,7 @@ def test_the_last_layers_learn_and_are_the_decoders_own(name: str) -> None:
 
 @every_network
 def test_an_option_that_a_network_lacks_is_refused(name: str, refuses: Refuses) -> None:
-    with refuses(f"network '{name}' has no such option", "'widht'"):
+    with refuses(f"network '{name}' has no such option", "'widht'", "did you mean 'width'?"):
         create_model(name, CLASSES, widht=0.5)
 
 

@@ -119,7 +119,8 @@ def test_a_killed_training_ends_as_one_that_was_not(whole: Path, cut: int, tmp_p
 
     with pytest.raises(CutOffError):
         done(tmp_path, judge=Judge(nothing, float, watch))
-    assert done(tmp_path)
+    assert done(tmp_path, judge=Judge(nothing, float, steps.append))
+    assert list(dict.fromkeys((at.step, at.steps) for at in steps)) == [(step, 6) for step in range(1, 7)]
     assert traces(tmp_path) == traces(whole)
 
 

@@ -32,7 +32,7 @@ class Pace:
 
     def steps_per_second(self, step: int, seconds: float) -> float | None:
         """Told the step and the clock; None at the first step it is told, which may be any."""
-        if self._last is not None and step > self._last[0]:
+        if self._last is not None and step > self._last[0] and seconds > self._last[1]:  # a new stage has a new clock
             self._seconds.append((seconds - self._last[1]) / (step - self._last[0]))
         self._last = step, seconds
         return 1 / max(statistics.median(self._seconds), 1e-9) if self._seconds else None

@@ -19,6 +19,7 @@ from pixelwise.errors import InputError
 from pixelwise.models.folding import fold, reestimate_statistics
 from pixelwise.models.network import Network
 from pixelwise.training.folder import RunFolder
+from pixelwise.training.loop import Progress
 from pixelwise.training.optimiser import hold_still
 from pixelwise.training.plan import Plan, plan
 from pixelwise.training.recipe import Recipe
@@ -77,8 +78,9 @@ def train_two_stages(
     One recipe alone is that of stage 2, which then begins as stage 1 would: what the first stage is worth is seen by it.
 
     Returns whether all is done; where `judge.stop()` ended it before, a later call with the same arguments goes on.
-    `open_split` and `splits` are as `plan` takes them, `init_from` is a model's directory for the first stage, `hed` and
-    `searching` are as `with_windows` takes them. One process does it.
+    `judge.watch` is told of the steps as if they were of one training. `open_split` and `splits` are as `plan` takes
+    them, `init_from` is a model's directory for the first stage, `hed` and `searching` are as `with_windows` takes them.
+    One process does it.
 
     Raises `InputError` for recipes that are not stages of one DeconvNet, and where the folder began with others.
     """
@@ -86,8 +88,10 @@ def train_two_stages(
     stages = folder.stages[-len(recipes) :]
     _refuse(recipes, stages)
     starts = init_from, folder.stages[0].model
-    for recipe, start, stage in zip(recipes, starts, stages, strict=False):
-        if not finish(recipe, open_split, splits, stage, judge, init_from=start, hed=hed, searching=searching):
+    steps = [recipe.steps for recipe in recipes]
+    for number, (recipe, start, stage) in enumerate(zip(recipes, starts, stages, strict=False)):
+        own = _continued(judge, sum(steps[:number]), sum(steps))
+        if not finish(recipe, open_split, splits, stage, own, init_from=start, hed=hed, searching=searching):
             return False
     if not folder.estimated.is_dir():
         planned = plan(recipes[-1], open_split, splits, resumed=True)
@@ -96,6 +100,15 @@ def train_two_stages(
     if not folder.model.is_dir():
         fold_model(folder.estimated, folder.model)
     return True
+
+
+def _continued(judge: Judge, before: int, steps: int) -> Judge:
+    """The judge of one part of a training of so many steps, as many `before` it."""
+
+    def watch(at: Progress) -> None:
+        judge.watch(replace(at, step=before + at.step, steps=steps))
+
+    return replace(judge, watch=watch)
 
 
 def estimate(planned: Plan, trained: Path, to: Path, statistics: Statistics) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pixelwise.errors import InputError, unknown_name
+from pixelwise.errors import InputError, nearest, unknown_name
 from pixelwise.models.network import Network
 from pixelwise.models.published import deconvnet, deeplab, fcn, gdn
 
@@ -27,14 +28,16 @@ def create_model(name: str, classes: int, **options: Any) -> Network:
         raise unknown_name("network", name, _NETWORKS)
     if classes < 1:
         raise InputError(f"a network needs at least 1 class, got {classes}")
+    build = _NETWORKS[name]
+    known = [one.name for one in inspect.signature(build).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise InputError(f"network '{name}' has no such option: '{option}'; {nearest(option, known)}")
     try:
-        return _NETWORKS[name](classes, **options)
+        return build(classes, **options)
     except (TypeError, ValueError) as error:
         if not options or isinstance(error, InputError):
             raise
-        if "unexpected keyword" in str(error):
-            option = str(error).split("argument")[-1].strip()
-            raise InputError(f"network '{name}' has no such option: {option}") from error
         raise InputError(f"network '{name}' cannot be built with the options {options} ({error})") from error
 
 
