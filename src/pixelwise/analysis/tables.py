@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pixelwise.analysis.attempt import Attempt
-from pixelwise.analysis.reproduction import RUNS, Row, Table
+from pixelwise.analysis.reproduction import RUNS, Row, Table, Training
 from pixelwise.evaluation.bootstrap import Interval, difference
 from pixelwise.evaluation.evaluate import match_classes
 from pixelwise.evaluation.evaluation import BACKGROUND, OBJECT
@@ -187,9 +187,14 @@ def _trainings(attempt: Attempt) -> list[Sequence[str]]:
                 training.name,
                 recipes[0].network,
                 f"{' then '.join(names)}{', changed' if training.changes else ''}",
-                training.after or records[0]["started_from"].split(" (")[0],
+                _began_as(training) or records[0]["started_from"].split(" (")[0],
                 " + ".join(f"{recipe.steps:,}" for recipe in recipes),
                 f"{sum(record['minutes'] for record in records):.3g}",
             )
         )
     return lines
+
+
+def _began_as(training: Training) -> str | None:
+    """Which earlier training it starts from, if any."""
+    return training.after or (training.trunk and f"the trunk of {training.trunk}")
