@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from pixelwise.errors import InputError, first_line, unknown_name
 from pixelwise.geometry import Box, crop, resize_image, resize_scores
 from pixelwise.labels import MAIN
-from pixelwise.models.folding import fold, quicken
+from pixelwise.models.folding import fold, quicken, shorten
 from pixelwise.models.network import Link, Network
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -76,16 +75,14 @@ class WholeImage:
     def faster(self, precision: str = "float32") -> WholeImage:
         """The same with a network of its own, made for speed: norms folded, weights channels-last and in `precision`.
 
-        Some layers are computed by other means, see `quicken`. Scores differ by rounding. Worth its memory where many
-        images are scored.
+        Some layers are computed by other means, see `quicken`, and the first ones stay exact, see `shorten`. Scores differ
+        by rounding. Worth its memory where many images are scored.
         """
         copy = self._like(fold(self.network), precision, self.side)
         quicken(copy.network)
         copy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        for layer in copy.network.modules():
-            # Only what autocast would cast at each pass; it leaves all else in float32.
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                layer.to(PRECISIONS[precision])
+        if PRECISIONS[precision] != torch.float32:
+            shorten(copy.network, PRECISIONS[precision])
         return copy
 
     def padded_to(self, side: int) -> WholeImage:

@@ -1,11 +1,11 @@
-"""A network when training is over: statistics of its norms taken anew, norms folded, deconvolutions made quicker."""
+"""A network when training is over: statistics of its norms taken anew, norms folded, layers made quicker, weights shorter."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,10 @@ Model = TypeVar("Model", bound=nn.Module)
 WIDE = (
     2**22
 )  # weights. Ours: of so many, oneDNN's rearranging them at every pass takes longer than the product with a few cells
+
+
+EXACT = 2
+"""So many of the first convolutions stay in float32: ours. What tells neighbouring pixels apart is less than bfloat16 keeps."""
 
 
 def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -128,6 +132,35 @@ def quicken(network: nn.Module) -> None:
                 setattr(module, name, _turned(layer))
             else:
                 setattr(module, name, KernelProduct(layer, layer.weight.flatten(1).t()))
+
+
+def shorten(network: nn.Module, kind: torch.dtype) -> None:
+    """Keep the weights of convolutions and products in `kind`, and `EXACT` layers in float32: the network changes in place.
+
+    They are those that autocast would cast at each pass; it leaves all else in float32. It is for inference under autocast.
+    """
+    layers = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    ]
+    for number, (name, layer) in enumerate(layers):
+        if number < EXACT:
+            network.set_submodule(name, InFloat32(layer))
+        else:
+            layer.to(kind)
+
+
+class InFloat32(nn.Module):
+    """A layer that is computed in float32, whatever autocast is told."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return cast(Tensor, self.layer(x.float()))
 
 
 def _turned(layer: nn.ConvTranspose2d) -> nn.Conv2d:
