@@ -11,7 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelwise.models.backbones.resnet import ResNet, Stage
-from pixelwise.models.folding import WIDE, KernelProduct, fold, quicken, reestimate_statistics
+from pixelwise.models.folding import (
+    PIECE,
+    WIDE,
+    InFloat32,
+    KernelProduct,
+    fold,
+    in_pieces,
+    quicken,
+    reestimate_statistics,
+    shorten,
+)
 from pixelwise.models.published import create_model
 
 # Statistics.
@@ -254,3 +264,45 @@ def test_a_quickened_deconvnet_scores_as_before() -> None:
     quicken(quick)
     assert not [layer for layer in quick.modules() if isinstance(layer, nn.ConvTranspose2d)]
     torch.testing.assert_close(quick(images), scores, rtol=0, atol=1e-6 * scores.abs().max().item())
+
+
+@pytest.mark.parametrize("unpooling", ["switches", "nearest"])
+@torch.no_grad()
+def test_a_deconvnet_in_pieces_scores_as_before_and_passes_no_more_at_once(unpooling: str) -> None:
+    network = create_model("deconvnet_vgg16", 4, width=1 / 32, unpooling=unpooling).double().eval()
+    images = pictures(2 * PIECE + 1, (224, 256)).double()
+    scores = network(images)
+    pieces = in_pieces(network)
+    seen: dict[str, list[int]] = {"conv1_1": [], "fc6": [], "score": []}
+    for name, layer in zip(
+        seen, (network.backbone.features[0], network.decoder.layers.fc6, network.decoder.score), strict=True
+    ):
+        layer.register_forward_hook(lambda _, given, __, name=name: seen[name].append(len(given[0])))
+    torch.testing.assert_close(pieces(images), scores, rtol=1e-9, atol=1e-9 * scores.abs().max().item())
+    assert seen == {"conv1_1": [PIECE, PIECE, 1], "fc6": [2 * PIECE + 1], "score": [PIECE, PIECE, 1]}
+
+
+def test_in_pieces_other_networks_stay_and_sizes_are_looked_at(refuses: Refuses) -> None:
+    fcn = create_model("fcn32s_vgg16", 4, width=1 / 32)
+    assert in_pieces(fcn) is fcn
+    with refuses("DeconvNet takes sides of 224, 256", "got 224 x 230"):
+        in_pieces(create_model("deconvnet_vgg16", 4, width=1 / 32))(pictures(1, (224, 230)))
+
+
+@torch.no_grad()
+def test_shortened_keeps_first_last_and_what_is_pooled() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1),
+    )  # fmt: skip
+    image = pictures(1, (4, 4))
+    first = network[0](image)
+    shorten(network, torch.bfloat16)
+    assert [number for number, layer in enumerate(network) if isinstance(layer, InFloat32)] == [0, 2, 6]
+    assert [layer.weight.dtype for layer in (network[1], network[5])] == [torch.bfloat16] * 2
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network[0](image), first)
+        kinds = [network[: number + 1](image).dtype for number in range(7)]
+    exact, short = torch.float32, torch.bfloat16
+    assert kinds == [exact, short, exact, exact, exact, short, exact]

@@ -20,7 +20,7 @@ BOXES = 50  # Source: DeconvNet, section 6.1
 MINIMUM_SIDE = 112  # pixels. Source: the released `inference/*.m`; the paper states none
 ENLARGED = 1.2  # Source: DeconvNet, section 4.2, of its training; the release's boxes are enlarged already
 SIDE = 224  # pixels. Source: DeconvNet, table 2
-BATCH = 10  # ours: a fifth of the boxes
+BATCH = 25  # ours: half of the boxes
 
 MERGES = {"max": np.maximum, "sum": np.add, "mean": np.add}
 

@@ -13,6 +13,9 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pixelwise.errors import InputError, first_line
+from pixelwise.labels import MAIN
+from pixelwise.models.decoders.deconvnet import DeconvDecoder
+from pixelwise.models.network import Network, Outputs
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -21,8 +24,9 @@ WIDE = (
 )  # weights. Ours: of so many, oneDNN's rearranging them at every pass takes longer than the product with a few cells
 
 
-EXACT = 2
-"""So many of the first convolutions stay in float32: ours. What tells neighbouring pixels apart is less than bfloat16 keeps."""
+PIECE = 2
+"""Images: ours. DeconvNet's largest maps of so many, in float32, are just below the 32 MiB from which the C library of Linux has
+memory come anew from the system, which clears it, at every use."""
 
 
 def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -134,21 +138,47 @@ def quicken(network: nn.Module) -> None:
                 setattr(module, name, KernelProduct(layer, layer.weight.flatten(1).t()))
 
 
-def shorten(network: nn.Module, kind: torch.dtype) -> None:
-    """Keep the weights of convolutions and products in `kind`, and `EXACT` layers in float32: the network changes in place.
+def in_pieces(network: Network) -> Network:
+    """A DeconvNet of the same layers whose large maps are of `PIECE` images at a time; any other network as it is.
 
-    They are those that autocast would cast at each pass; it leaves all else in float32. It is for inference under autocast.
+    Only the layers of many weights and few cells, fc6 to its mirror, see a whole batch. It is for inference on a CPU.
     """
-    layers = [
-        (name, layer)
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
-    ]
-    for number, (name, layer) in enumerate(layers):
-        if number < EXACT:
-            network.set_submodule(name, InFloat32(layer))
+    if not isinstance(network.decoder, DeconvDecoder):
+        return network
+    return _InPieces(network.normalise, network.backbone, network.decoder, network.sizes)
+
+
+class _InPieces(Network):
+    def outputs(self, images: Tensor) -> Outputs:
+        decoder = cast(DeconvDecoder, self.decoder)
+        decoder.check(images)
+        features = [self.backbone(self.normalise(piece)) for piece in images.split(PIECE)]
+        narrow = decoder.bottleneck(torch.cat([own.maps[-1] for own in features])).split(PIECE)
+        scores = [decoder.mirrored(x, own).scores[MAIN] for x, own in zip(narrow, features, strict=True)]
+        return Outputs({MAIN: torch.cat(scores)}, {MAIN: decoder.grid})
+
+
+def shorten(network: nn.Module, kind: torch.dtype) -> None:
+    """Keep the weights of convolutions and products in `kind`, except where it hurts: the network changes in place.
+
+    In float32 stay the first layer and the last, in the order in which they were assigned, and each that a max pool follows:
+    what tells neighbouring pixels apart is less than `kind` keeps, a pool would choose between values that were rounded to the
+    same, and so switches would point elsewhere. The others are those that autocast would cast at each pass; it leaves all
+    else in float32. It is for inference under autocast.
+    """
+    layers: list[str] = []
+    exact: set[str] = set()
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layers.append(name)
+        elif isinstance(layer, nn.MaxPool2d):
+            exact |= {*layers[-1:]}
+    exact |= {*layers[:1], *layers[-1:]}
+    for name in layers:
+        if name in exact:
+            network.set_submodule(name, InFloat32(network.get_submodule(name)))
         else:
-            layer.to(kind)
+            network.get_submodule(name).to(kind)
 
 
 class InFloat32(nn.Module):

@@ -128,6 +128,7 @@ class DeconvDecoder(nn.Module):
         for layer in (*self.layers, self.score):
             released = layer is self.score or isinstance(layer, nn.ConvTranspose2d)
             _initialise(layer, spread if released else None)
+        self._unpooled_from = [isinstance(layer, Unpool) for layer in self.layers].index(True)
         self.grid = coarsest
         for layer in self.layers:
             step = layer.stride if isinstance(layer, Unpool) else None
@@ -143,11 +144,20 @@ class DeconvDecoder(nn.Module):
 
         Raises `InputError` for an image that `sizes` does not admit, or that is too little to take batch statistics of.
         """
-        image, *_, x = features.maps
-        self._check(image.shape[0], (image.shape[-2], image.shape[-1]))
+        self.check(features.maps[0])
+        return self.mirrored(self.bottleneck(features.maps[-1]), features)
+
+    def bottleneck(self, coarsest: Tensor) -> Tensor:
+        """The coarsest map through the layers of many weights and few cells, fc6 to its mirror: a map of its size."""
+        for layer in list(self.layers)[: self._unpooled_from]:
+            coarsest = layer(coarsest)
+        return coarsest
+
+    def mirrored(self, x: Tensor, features: Features) -> Outputs:
+        """What `bottleneck` gave -> scores at the size of the image whose features these are."""
         assert self.unpooling == "nearest" or features.switches is not None
         switches = list(features.switches or ())
-        for layer in self.layers:
+        for layer in list(self.layers)[self._unpooled_from :]:
             if isinstance(layer, Unpool):
                 x = layer(x, switches.pop()[:, : x.shape[1]] if self.unpooling == "switches" else None)
             else:
@@ -158,7 +168,9 @@ class DeconvDecoder(nn.Module):
         """The scores as they are: they have the image's size `(H, W)` already."""
         return {MAIN: crop_to(outputs.scores[MAIN], self.grid, IMAGE_GRID, size)}
 
-    def _check(self, images: int, size: Size) -> None:
+    def check(self, images: Tensor) -> None:
+        """Raise `InputError` for images `(N, C, H, W)` that `sizes` does not admit, or too little for batch statistics."""
+        size = images.shape[-2], images.shape[-1]
         smallest, step = self.sizes.minimum, self.sizes.multiple
         if not self.sizes.admits(size):
             raise InputError(
@@ -167,7 +179,7 @@ class DeconvDecoder(nn.Module):
             )
         # Of two values there are statistics, but nothing to learn: normalised, they are +1 and -1 whatever they were.
         in_batch_mode = any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in self.layers)
-        if in_batch_mode and images == 1 and size == (smallest, smallest):
+        if in_batch_mode and len(images) == 1 and size == (smallest, smallest):
             raise InputError(
                 f"one image of {smallest} x {smallest} leaves fc6 a single value a channel, too little for batch "
                 "statistics: train DeconvNet with several images a batch"
