@@ -30,7 +30,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
 def nearest(name: str, known: Iterable[str]) -> str:
     """What may be meant by a name that is not in a closed set: the nearest name if one is near, else all of them."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
     return f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names)}"
 
 

@@ -27,7 +27,7 @@ STATISTICS = Statistics(batch_size=28, passes=40)
 EVERY = 4
 """What is taken away or exchanged in training is tried on a quarter of the images,"""
 
-SHORT = (60, 100)
+SHORT = (180, 300)
 """in so many steps of each stage,"""
 
 FEW = 25
@@ -127,8 +127,8 @@ def _trainings() -> tuple[Training, ...]:
         Training("fcn8s", "deconvnet_small_fcn8s", AS_LONG, after="classes"),
         deconvnet("deconvnet"),
         short("short"),
-        replace(short("one_stage", "init=imagenet"), recipe=STAGES[1:], steps=(sum(SHORT),)),
         short("nearest", f"options={{{width}, unpooling: nearest}}"),
+        replace(short("one_stage", "init=imagenet"), recipe=STAGES[1:], steps=(sum(SHORT),)),
         short("plain", f"options={{{width}, batch_norm: false}}", *GENTLE),
     )
 

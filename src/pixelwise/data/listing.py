@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pixelwise.errors import InputError
+from pixelwise.errors import NEAR, InputError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -89,7 +89,7 @@ def refuse_unknown_split(where: Path | str, split: str, known: Iterable[str]) ->
     names = list(known)
     if split in names:
         return
-    near = difflib.get_close_matches(split, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(split, names, n=1, cutoff=NEAR)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise InputError(f"{where}: no split '{split}'; {hint}there are: {', '.join([*names, ALL])}")
 
