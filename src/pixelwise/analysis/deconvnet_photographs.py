@@ -127,8 +127,8 @@ def _trainings() -> tuple[Training, ...]:
         Training("fcn8s", "deconvnet_small_fcn8s", AS_LONG, after="classes"),
         deconvnet("deconvnet"),
         short("short"),
-        short("nearest", f"options={{{width}, unpooling: nearest}}"),
         replace(short("one_stage", "init=imagenet"), recipe=STAGES[1:], steps=(sum(SHORT),)),
+        short("nearest", f"options={{{width}, unpooling: nearest}}"),
         short("plain", f"options={{{width}, batch_norm: false}}", *GENTLE),
     )
 
