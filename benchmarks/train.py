@@ -109,7 +109,7 @@ def plainly(network: Network) -> Network:
 
 
 def measure(planned: Plan, folder: Path, *, with_plain: bool) -> tuple[dict[str, list[float]], str]:
-    """Seconds of our steps, of the bare ones and perhaps of the plain ones, and what prepared the batches on which device."""
+    """Seconds of our steps, of the bare ones and perhaps of the plain ones, and where and in which precision."""
     recipe = planned.recipe
     accelerator = create_accelerator(recipe.precision)
     device = accelerator.device
@@ -122,7 +122,7 @@ def measure(planned: Plan, folder: Path, *, with_plain: bool) -> tuple[dict[str,
 
     def step_of(learner: Learner) -> Callable[[int], None]:
         learner.network.train()
-        return lambda number: bare_step(learner, ready[number % READY], recipe.precision)
+        return lambda number: bare_step(learner, ready[number % READY], accelerator.mixed_precision)
 
     turns = Turns({name: step_of(learner) for name, learner in others.items()}, device)
 
@@ -134,7 +134,7 @@ def measure(planned: Plan, folder: Path, *, with_plain: bool) -> tuple[dict[str,
         Cadence(recipe.steps, recipe.steps, recipe.steps, recipe.accumulate, recipe.clip),
         validate=None, keep=lambda network, progress: None, watch=turns.tell,
     )  # fmt: skip
-    return turns.seconds, f"{device}, {workers} workers"
+    return turns.seconds, f"{device}, {workers} workers, precision {accelerator.mixed_precision}"
 
 
 def main() -> None:
@@ -159,7 +159,7 @@ def main() -> None:
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {where}, "
         f"{os.cpu_count()} cores, {torch.get_num_threads()} threads; {recipe.network}, crop {recipe.crop}, "
-        f"batch {recipe.batch_size}, precision {recipe.precision}; {len(seconds['bare'])} steps counted of each"
+        f"batch {recipe.batch_size}; {len(seconds['bare'])} steps counted of each"
     )
     print(f"{'a step':<20}{'median':>9}{'mean':>9}{'least':>9}{'greatest':>10}   seconds")
     for name, times in seconds.items():

@@ -135,7 +135,7 @@ def _trainings() -> tuple[Training, ...]:
 
 def _systems(hed: Path) -> dict[str, Node]:
     def seen(of: str = "deconvnet", **changes: int | str) -> Node:
-        settings = {"edges": "hed", "weights": str(hed.resolve()), "precision": "bfloat16"}
+        settings = {"edges": "hed", "weights": str(hed.resolve()), "precision": "auto"}
         return Node(proposal_wise=Windows.model_validate({"of": place_of(of)} | settings | changes))
 
     members = Members(of=(seen(), trained("fcn8s")))

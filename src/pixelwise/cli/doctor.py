@@ -100,6 +100,8 @@ def _gpu() -> list[Finding]:
         return []
     import torch
 
+    from pixelwise.models.precision import has_bfloat16
+
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return [Finding("GPU", "ok", ", ".join(names))]
@@ -108,7 +110,10 @@ def _gpu() -> list[Finding]:
         if torch.version.cuda
         else "a CPU build of torch"
     )
-    return [Finding("GPU", "absent", f"none usable ({built}); everything runs on the CPU")]
+    arithmetic = (
+        "has bfloat16" if has_bfloat16(torch.device("cpu")) else "has no bfloat16: recipes learn in full 32 bits"
+    )
+    return [Finding("GPU", "absent", f"none usable ({built}); everything runs on the CPU, which {arithmetic}")]
 
 
 def _opencv() -> list[Finding]:

@@ -11,8 +11,11 @@ from pixelwise.geometry import Box, crop, resize_image, resize_scores
 from pixelwise.labels import MAIN
 from pixelwise.models.folding import fold, in_pieces, quicken, shorten
 from pixelwise.models.network import Link, Network
+from pixelwise.models.precision import has_bfloat16
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+AUTO = "auto"
+"""The precision that a device is quicker in."""
 
 
 class WholeImage:
@@ -20,7 +23,8 @@ class WholeImage:
 
     link       what the network learned its scores to mean; see `as_logits`
     head       which of the network's heads gives the scores
-    precision  what convolutions and products of matrices are computed in: "float32" or "bfloat16"; scores are float32
+    precision  what convolutions and products of matrices are computed in: "float32", "bfloat16", or "auto", which is
+               bfloat16 where the device has it; scores are float32
     side       in pixels, to which both sides are padded at least, below and on the right, with what is nothing to the
                network; None: only as far as it must be
 
@@ -39,8 +43,8 @@ class WholeImage:
         precision: str = "float32",
         side: int | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise unknown_name("precision", precision, PRECISIONS)
+        if precision not in (*PRECISIONS, AUTO):
+            raise unknown_name("precision", precision, (*PRECISIONS, AUTO))
         if head not in network.heads:
             raise unknown_name("head", head, network.heads)
         largest = network.sizes.maximum
@@ -51,7 +55,7 @@ class WholeImage:
         self.network = network.to(self.device).eval()
         self.link: Link = link
         self.head = head
-        self.precision = precision
+        self.precision = _quicker(self.device) if precision == AUTO else precision
         self.side = side
 
     def __call__(self, image: NDArray) -> NDArray[np.float32]:
@@ -84,8 +88,8 @@ class WholeImage:
         copy = self._like(network, precision, self.side)
         quicken(copy.network)
         copy.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        if PRECISIONS[precision] != torch.float32:
-            shorten(copy.network, PRECISIONS[precision])
+        if copy.precision != "float32":
+            shorten(copy.network, PRECISIONS[copy.precision])
         return copy
 
     def padded_to(self, side: int) -> WholeImage:
@@ -103,6 +107,10 @@ def as_logits(scores: NDArray[np.float32], link: Link) -> NDArray[np.float32]:
     sigmoid(score); they become the logarithms of these, so that the softmax is these, divided by their sum.
     """
     return scores if link == "softmax" else -np.logaddexp(np.float32(0), -scores)
+
+
+def _quicker(device: torch.device) -> str:
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def _device(wanted: torch.device | str | None) -> torch.device:

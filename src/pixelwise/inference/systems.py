@@ -85,7 +85,7 @@ class Windows(_Part):
     """A network on windows around an image's proposals: see `ProposalWise`, for the defaults too.
 
     edges      what EdgeBoxes looks at: "gradient", or "hed" with its trained `weights`, a file seen from this one
-    precision  what the network is computed in: "float32" or "bfloat16"
+    precision  what the network is computed in: "float32", "bfloat16" or "auto"; see `WholeImage`
     """
 
     of: str

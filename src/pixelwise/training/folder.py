@@ -122,14 +122,17 @@ class RunFolder:
             raise InputError(f"{self.log}: cannot be written ({error.strerror})") from error
 
 
-def run_card(training: DataSet, selection: DataSet | None, origin: str, seed: int) -> dict[str, Any]:
+def run_card(
+    training: DataSet, selection: DataSet | None, origin: str, seed: int, precision: str = "no"
+) -> dict[str, Any]:
     """What a run is: enough to see later whether another one is the same."""
+    arithmetic = "full 32 bits" if precision == "no" else precision
     return {
         "pixelwise": __version__,
         "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, {arithmetic}",
         "seed": seed,
         "started_from": origin,
         "classes": list(training.label_spec.names),

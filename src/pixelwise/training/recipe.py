@@ -109,8 +109,12 @@ class Recipe(BaseModel):
     validate_every: int = Field(500, ge=1, description="steps between two looks at the selection images")
     save_every: int = Field(200, ge=1, description="steps between two saved states")
     precision: Annotated[
-        Literal["no", "bf16", "fp16"], BeforeValidator(lambda value: "no" if value is False else value)
-    ] = Field("bf16", description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false)")
+        Literal["auto", "no", "bf16", "fp16"], BeforeValidator(lambda value: "no" if value is False else value)
+    ] = Field(
+        "auto",
+        description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false), auto is bf16 "
+        "where the machine has it, else no",
+    )
     stored: Literal["float32", "float16", "int8"] = Field(
         "float32", description="float32, float16 or int8: number type of the finished model's file"
     )

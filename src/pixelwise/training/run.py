@@ -19,6 +19,7 @@ from pixelwise.data.batches import Batches
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
 from pixelwise.models.network import Network
+from pixelwise.models.precision import has_bfloat16
 from pixelwise.training.average import WeightAverage
 from pixelwise.training.folder import RunFolder, run_card
 from pixelwise.training.loop import Cadence, Learner, Progress, train
@@ -57,7 +58,7 @@ def run(
     recipe = plan.recipe
     accelerator = create_accelerator(recipe.precision)
     main = accelerator.is_main_process
-    card = run_card(plan.training, plan.selection, plan.origin, recipe.seed)
+    card = run_card(plan.training, plan.selection, plan.origin, recipe.seed, accelerator.mixed_precision)
     if resume:
         folder.refuse_other(card, recipe.steps)
         card = folder.begun()  # where its first weights came from is not told again
@@ -100,7 +101,10 @@ def run(
 
 
 def create_accelerator(precision: str) -> Accelerator:
-    """Device, precision and processes, as `accelerate launch` or `torchrun` started them."""
+    """Device and processes, as `accelerate launch` or `torchrun` started them, and a recipe's precision."""
+    if precision == "auto":
+        device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        precision = "bf16" if has_bfloat16(device) else "no"
     AcceleratorState._reset_state()  # it is one a process: an earlier run there may have had another precision
     # On a machine without a GPU accelerate joins several processes only if it is told that the CPU is meant.
     return Accelerator(mixed_precision=precision, cpu=not torch.accelerator.is_available())
