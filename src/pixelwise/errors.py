@@ -7,9 +7,6 @@ import importlib
 from collections.abc import Iterable
 from types import ModuleType
 
-NEAR = 0.6
-"""How alike two names must be, 0..1, for one to be meant by the other."""
-
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message is one line that says what, why and the remedy.
@@ -30,8 +27,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
 def nearest(name: str, known: Iterable[str]) -> str:
     """What may be meant by a name that is not in a closed set: the nearest name if one is near, else all of them."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
-    return f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names)}"
+    meant = near(name, names)
+    return f"expected one of: {', '.join(names)}" if meant is None else f"did you mean '{meant}'?"
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The one of a closed set that a name may mean; None where none is like it."""
+    like = difflib.get_close_matches(name, list(known), n=1)
+    return like[0] if like else None
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

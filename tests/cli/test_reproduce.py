@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from tests.analysis.test_attempt import TINY
 from tests.cli.conftest import Command
 
@@ -49,6 +51,15 @@ def test_what_windows_need_is_asked_for_before_days_of_training(
     classes = data / "classes.txt"
     classes.write_text(classes.read_text(encoding="utf-8").replace("background", "ground"), encoding="utf-8")
     assert "need a class called 'background'" in pixelwise(*words).complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_heds_is_refused_before_hours_of_training(tmp_path: Path, pixelwise: Command) -> None:
+    words = ("reproduce", "deconvnet", "shapes", "--small", "--out", tmp_path / "out")
+    (tmp_path / "half.safetensors").write_bytes(b"half of it")
+    assert "not a readable file of weights" in pixelwise(*words, "--hed", tmp_path / "half.safetensors").complaint
+    save_file({"conv1_1.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    assert "lacks weights of this network" in pixelwise(*words, "--hed", tmp_path / "other.safetensors").complaint
     assert not (tmp_path / "out").exists()
 
 

@@ -31,6 +31,7 @@ from pixelwise.training.plan import choose_samples
 from pixelwise.training.resumed import Judge, finish
 from pixelwise.training.two_stages import TwoStageFolder, train_two_stages
 from pixelwise.training.windows import refuse_without_windows
+from pixelwise.weights.hed import load_hed
 
 RECORD = "reproduction.json"
 PREDICTIONS = "predictions"
@@ -75,9 +76,11 @@ class Attempt:
     def begun(self) -> Iterator[None]:
         """Make the folder, or go on with what is there, and keep other processes out meanwhile.
 
-        Raises `InputError`, before anything is written, for splits, start weights and what windows need, if missing; then
-        for a folder that holds another attempt, and where another process is at work.
+        Raises `InputError`, before anything is written, for splits, start weights and what windows need, if missing, and
+        for a file that is not HED's; then for a folder that holds another attempt, and where another process is at work.
         """
+        if self.hed is not None:
+            load_hed(self.hed)
         record = self._record()
         path = self.folder / RECORD
         if path.is_file():

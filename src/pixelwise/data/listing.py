@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pixelwise.errors import NEAR, InputError
+from pixelwise.errors import InputError, near
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -89,8 +88,8 @@ def refuse_unknown_split(where: Path | str, split: str, known: Iterable[str]) ->
     names = list(known)
     if split in names:
         return
-    near = difflib.get_close_matches(split, names, n=1, cutoff=NEAR)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    meant = near(split, names)
+    hint = "" if meant is None else f"did you mean '{meant}'? "
     raise InputError(f"{where}: no split '{split}'; {hint}there are: {', '.join([*names, ALL])}")
 
 
