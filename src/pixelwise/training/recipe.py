@@ -112,8 +112,7 @@ class Recipe(BaseModel):
         Literal["auto", "no", "bf16", "fp16"], BeforeValidator(lambda value: "no" if value is False else value)
     ] = Field(
         "auto",
-        description="arithmetic of the forward pass; no is full 32 bits (YAML reads a bare no as false), auto is bf16 "
-        "where the machine has it, else no",
+        description="arithmetic of the forward pass: auto is bf16 where the machine has it, else no, which is 32 bits",
     )
     stored: Literal["float32", "float16", "int8"] = Field(
         "float32", description="float32, float16 or int8: number type of the finished model's file"
