@@ -20,6 +20,7 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ from pixelwise.inference.predictors import PRECISIONS, WholeImage
 from pixelwise.inference.proposal_wise import BATCH, BOXES, SIDE, ProposalWise
 from pixelwise.models.facts import describe
 from pixelwise.models.folding import reestimate_statistics
+from pixelwise.models.precision import has_bfloat16
 from pixelwise.models.published import create_model
 from pixelwise.proposals.edge_boxes import EdgeBoxes
 
@@ -132,6 +134,8 @@ def main() -> None:
     parser.add_argument("--processor", action="store_true", help="the processor's seconds, not the clock's")
     given = parser.parse_args()
     plain = random_network(given.width, given.device)
+    if not has_bfloat16(plain.device):
+        print("bfloat16 is imitated on this device, which takes long", file=sys.stderr)
     fast = {precision: plain.faster(precision) for precision in PRECISIONS}
     windows = np.random.default_rng(0).uniform(0, 255, (given.windows, SIDE, SIDE, 3)).astype(np.float32)
     calls: dict[str, Callable[[], object]] = {"plain": lambda: in_batches(plain, windows, 1)}
