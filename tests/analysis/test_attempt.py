@@ -79,7 +79,7 @@ def carried_out(attempt: Attempt, watch: Callable[[Progress], None] = lambda _: 
                 assert attempt.train(training, judge(watch))
                 done.append(training.name)
         for systems, split in attempt.measurable():
-            attempt.measure(systems, split, lambda done, of: None)
+            attempt.results.measure(systems, split, lambda done, of: None)
             done += [f"measured {system}" for system in systems]
         write_tables(attempt, {"data": "shapes"})
     return done
@@ -141,12 +141,12 @@ def test_claims_sizes_and_parts_of_the_images(tmp_path: Path) -> None:
     assert carried_out(attempt) == ["coarse", "fine", "measured coarse", "measured both", "measured fine"]
     names = data.split("val").names
     assert len(names) == 4
-    shown = attempt.result("both", "val").images
+    shown = attempt.results.evaluation("both", "val").images
     assert shown == (names[0], names[2])  # evenly
     learned = (tmp_path / "runs" / "fine" / "training_ids.txt").read_text(encoding="utf-8").split()
     assert learned == list(data.split("train").names[::2])
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
-    coarse, fine = (attempt.result(system, "val") for system in ("coarse", "fine"))
+    coarse, fine = (attempt.results.evaluation(system, "val") for system in ("coarse", "fine"))
     gain = difference(coarse, fine)
     ours, beside = (f"{100 * one.measures().mean_iou:.1f}" for one in (fine, coarse))
     within = f"{100 * gain.low:.1f} to {100 * gain.high:.1f}"
@@ -195,9 +195,9 @@ def test_a_measuring_that_was_cut_off_goes_on(whole: Path, tmp_path: Path) -> No
         raise CutOffError
 
     with pytest.raises(CutOffError):
-        again.measure(["both"], "val", cut)
+        again.results.measure(["both"], "val", cut)
     seen: list[int] = []
-    again.measure(["both"], "val", lambda done, of: seen.append(done))
+    again.results.measure(["both"], "val", lambda done, of: seen.append(done))
     assert seen == [2]
     assert traces(tmp_path)["tables"] == traces(whole)["tables"]
 
@@ -206,11 +206,11 @@ def test_a_system_of_other_weights_is_measured_again(tmp_path: Path) -> None:
     carried_out(attempt_in(tmp_path))
     other, fine = (next((tmp_path / "runs" / name / "model").glob("*.safetensors")) for name in ("fine", "coarse"))
     again = attempt_in(tmp_path)
-    assert again.is_measured("coarse", "val")
+    assert again.results.has("coarse", "val")
     fine.write_bytes(other.read_bytes())
-    assert not again.is_measured("coarse", "val")
-    assert not again.is_measured("both", "val")
-    assert again.is_measured("fine", "val")
+    assert not again.results.has("coarse", "val")
+    assert not again.results.has("both", "val")
+    assert again.results.has("fine", "val")
 
 
 def test_other_recipes_systems_and_data_are_refused(whole: Path, refuses: Refuses) -> None:

@@ -8,24 +8,18 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pixelwise.analysis.reproduction import RUNS, SYSTEMS, Reproduction, Training
+from pixelwise.analysis.reproduction import RUNS, Reproduction, Training
+from pixelwise.analysis.results import Results
 from pixelwise.analysis.starts import STARTS, made_of_trunk, save_trunk, start_of
-from pixelwise.analysis.together import Together, sharing
+from pixelwise.analysis.together import sharing
 from pixelwise.data.dataset import DataSet
 from pixelwise.errors import InputError
-from pixelwise.evaluation.answers import Predictions, best_classes
-from pixelwise.evaluation.evaluate import Matched, evaluate, match_classes
-from pixelwise.evaluation.evaluation import Evaluation
 from pixelwise.files import write_text
-from pixelwise.inference.loading import digest_of, find_member, load
-from pixelwise.inference.model import Model
-from pixelwise.inference.systems import SYSTEM_FILE, places, save_system
-from pixelwise.labels import LabelSpec
 from pixelwise.training.folder import RunFolder, names_hash
 from pixelwise.training.plan import choose_samples
 from pixelwise.training.resumed import Judge, finish
@@ -34,7 +28,6 @@ from pixelwise.training.windows import refuse_without_windows
 from pixelwise.weights.hed import load_hed
 
 RECORD = "reproduction.json"
-PREDICTIONS = "predictions"
 
 
 class Attempt:
@@ -48,9 +41,7 @@ class Attempt:
     reproduction.json  what is attempted on what, written first
     starts/NAME/       what a training starts from, where that is made of HED's weights or another's trunk
     runs/NAME/         a training, as `pixelwise train` leaves it
-    systems/NAME/      a system.yaml that every verb takes
-    predictions/NAME/  what a system says of the images, as label maps
-    results/NAME.json  the counts of a system's evaluation, and what they were counted on
+    systems/ predictions/ results/  of its systems, see `Results`
     """
 
     def __init__(
@@ -71,6 +62,7 @@ class Attempt:
         self.start = start
         self.hed = hed
         self.images = images
+        self.results = Results(reproduction, folder, self.shown)
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -178,23 +170,13 @@ class Attempt:
                     mine.path.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(lent.windows, mine.windows)
 
-    def is_measured(self, system: str, split: str) -> bool:
-        """Whether the result of a system is there with its predictions, and is that of its models as they are now."""
-        said = self.folder / PREDICTIONS / self._called(system, split)
-        if not self._result(system, split).is_file() or not said.is_dir():
-            return False
-        result = self.result(system, split)
-        return result.facts["weights"] == self._digest(system) and not (
-            self._is_thorough(system, split) and result.sizes is None
-        )
-
     def measurable(self) -> list[tuple[list[str], str]]:
         """The systems without a result whose models are trained: those that share models together, and their split."""
         of = self.reproduction
         left = dict[str, list[str]]()
         for system, split in of.measured():
             trained = all(self.is_trained(training) for training in of.trainings_of(system))
-            if trained and not self.is_measured(system, split):
+            if trained and not self.results.has(system, split):
                 left.setdefault(split, []).append(system)
         return [
             (group, split)
@@ -202,86 +184,12 @@ class Attempt:
             for group in sharing({system: of.system(system) for system in systems})
         ]
 
-    def measure(self, systems: Sequence[str], split: str, progress: Callable[[int, int], None]) -> None:
-        """Count systems' answers on a split, or go on with that, and keep the counts as their results.
-
-        An image is shown to all of them before the next; `progress(done, of)` is told of each. What they say of it is
-        kept as label maps in `predictions/SYSTEM`.
-        """
-        nodes = {system: self.reproduction.system(system) for system in systems}
-        folder = self._written(systems[0])  # every system's folder lies as far from the models
-        models = {place: load(find_member(place, folder)) for node in nodes.values() for place in places(node)}
-        spec = next(iter(models.values())).label_spec
-        data = match_classes(self.shown(split), spec.names).data
-        digests = {system: self._digest(system) for system in systems}
-        said = {system: self._begin_saying(system, split, digests[system], spec) for system in systems}
-        together = Together(nodes, {place: model.predictor for place, model in models.items()}, folder)
-        left = [
-            place for place, name in enumerate(data.names) if not all(one.path(name).is_file() for one in said.values())
-        ]
-        for done, place in enumerate(left, start=len(data) - len(left) + 1):
-            sample = data[place]
-            for system, scores in together(sample.image).items():
-                said[system].write(sample.name, best_classes(scores))
-            progress(done, len(data))
-        for system in systems:
-            facts = {"system": system, "split": split, "weights": digests[system]}
-            counts = evaluate(said[system], data, thorough=self._is_thorough(system, split), facts=facts)
-            write_text(self._result(system, split), json.dumps(counts.to_json()) + "\n")
-
-    def said(self, system: str, split: str) -> Predictions:
-        """What a system that was measured says of the images that it is measured on."""
-        return Predictions.read(self.folder / PREDICTIONS / self._called(system, split))
-
-    def _begin_saying(self, system: str, split: str, digest: str, spec: LabelSpec) -> Predictions:
-        """The folder of a system's predictions, without those of other weights."""
-        folder = self.folder / PREDICTIONS / self._called(system, split)
-        weights = folder / "weights"
-        if weights.is_file() and weights.read_text(encoding="utf-8") != digest:
-            shutil.rmtree(folder)
-        predictions = Predictions.begin(folder, spec)
-        write_text(weights, digest)
-        return predictions
-
-    def _is_thorough(self, system: str, split: str) -> bool:
-        tables = self.reproduction.tables
-        return any(table.by_size and table.split == split and system in table.systems() for table in tables)
-
-    def result(self, system: str, split: str) -> Evaluation:
-        """The evaluation of a system that was measured."""
-        return Evaluation.from_json(json.loads(self._result(system, split).read_text(encoding="utf-8")))
-
-    def model(self, system: str) -> Model:
-        """A system whose models are trained, to predict with."""
-        return load(self._written(system))
-
     def shown(self, split: str) -> DataSet:
         """The images of a split on which systems are measured."""
         data = self.open_split(split)
         if self.images is None or self.images >= len(data):
             return data
         return data.subset([data.names[place * len(data) // self.images] for place in range(self.images)])
-
-    def matched(self, model: Model, split: str) -> Matched:
-        """The images of a split on which systems are measured, seen through the classes of a model."""
-        return match_classes(self.shown(split), model.label_spec.names)
-
-    def _written(self, system: str) -> Path:
-        """The folder of a system, with its file in it."""
-        folder = self.folder / SYSTEMS / system
-        if not (folder / SYSTEM_FILE).is_file():  # which systems there are is part of the record
-            save_system(folder, self.reproduction.system(system))
-        return folder
-
-    def _digest(self, system: str) -> str:
-        return digest_of(self._written(system))
-
-    def _called(self, system: str, split: str) -> str:
-        splits = {table.split for table in self.reproduction.tables}
-        return system if len(splits) == 1 else f"{system}-{split}"
-
-    def _result(self, system: str, split: str) -> Path:
-        return self.folder / "results" / f"{self._called(system, split)}.json"
 
 
 def _refuse_other(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -42,14 +42,15 @@ def write_tables(attempt: Attempt, facts: Mapping[str, str]) -> Path:
     `facts` are what the page says of the attempt before anything else, by name. Every system must have been measured.
     """
     of = attempt.reproduction
-    judged = {pair: Judged.of(pair[0], attempt.result(*pair)) for pair in of.measured()}
+    judged = {pair: Judged.of(pair[0], attempt.results.evaluation(*pair)) for pair in of.measured()}
     trainings = _trainings(attempt)
     text = _text(attempt, judged, trainings, facts)
     write_text(attempt.folder / "tables.csv", _csv(of.tables, judged))
     sections = [_section(attempt, number, table, judged) for number, table in enumerate(of.tables, start=1)]
     if of.pictures is not None:
         system, split = of.measured()[0]
-        sections.append(of.pictures(attempt.model, attempt.matched(attempt.model(system), split).data))
+        results = attempt.results
+        sections.append(of.pictures(results.model, results.matched(results.model(system), split).data))
     learned = markup.table("Every key of a recipe is in runs/TRAINING/recipe.yaml", LEARNED, trainings)
     remarks = [element("p", remark) for remark in of.remarks]
     sections.append(Section("trainings", "Trainings", [*remarks, learned]))
@@ -162,7 +163,7 @@ def _section(attempt: Attempt, number: int, table: Table, judged: Judgements) ->
 
 def _strips(attempt: Attempt, table: Table, judged: Judgements) -> list[Markup]:
     """Images where the pictured systems differ most, or the first ones."""
-    said = {system: attempt.said(system, table.split) for system in table.pictured}
+    said = {system: attempt.results.said(system, table.split) for system in table.pictured}
     classes = next(iter(said.values())).label_spec.names
     data = match_classes(attempt.shown(table.split), classes).data
     look, spec = looking_at(data, said), data.label_spec

@@ -123,7 +123,7 @@ def _measure(attempt: Attempt, systems: list[str], split: str) -> None:
             speed = pace.steps_per_second(done, time.monotonic())
             advance(done, "" if speed is None else f"{speed:.2g} images/s")
 
-        attempt.measure(systems, split, told)
+        attempt.results.measure(systems, split, told)
 
 
 def _size(small: bool, hed: Path | None) -> str:
