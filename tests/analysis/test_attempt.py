@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tests.conftest import Refuses
 from tests.training.trainings import CutOffError
+from torch.nn import Conv2d
 
 from pixelwise.analysis import attempt as module
 from pixelwise.analysis.attempt import Attempt
@@ -28,6 +30,8 @@ from pixelwise.inference.predictors import WholeImage
 from pixelwise.inference.systems import Members, Node
 from pixelwise.training.loop import Progress
 from pixelwise.training.resumed import Judge
+from pixelwise.training.two_stages import Statistics
+from pixelwise.weights.checkpoint import load_checkpoint
 
 DATA = Shapes(10, size=(48, 64))
 FAST = (
@@ -202,6 +206,44 @@ def test_a_measuring_that_was_cut_off_goes_on(whole: Path, tmp_path: Path) -> No
     assert traces(tmp_path)["tables"] == traces(whole)["tables"]
 
 
+def test_a_training_goes_on_from_the_trunk_of_another(tmp_path: Path) -> None:
+    words = tuple(
+        word for word in FAST if not word.startswith(("steps", "network", "options", "init", "crop", "learning_rate"))
+    )
+    of_fcn = (
+        "network=fcn8s_atonce_vgg16",
+        "options={width: 0.0625, decoder_width: 0.015625}",
+        "init=none",
+        "steps=1",
+        "crop=64",
+    )
+    of_mirror = ("options={width: 0.0625, decoder_width: 0.015625}", "crop=224", "edges=gradient")
+    of = Reproduction(
+        name="trunks",
+        title="A paper of two networks",
+        trainings=(
+            Training("classes", "fcn8s_atonce_voc", (*words, *of_fcn)),
+            Training(
+                "mirror",
+                ("deconvnet_small_stage1", "deconvnet_small_stage2"),
+                (*words, *of_mirror),
+                trunk="classes",
+                steps=(1, 1),
+                statistics=Statistics(batch_size=2, passes=1),
+            ),
+        ),
+        tables=(Table("Networks", "val", (Row("mirror", "mirror"), Row("classes", "classes"))),),
+    )
+    assert carried_out(attempt_in(tmp_path, of)) == ["classes", "mirror", "measured mirror", "measured classes"]
+    learned, start = (
+        load_checkpoint(tmp_path / place).network.backbone for place in ("runs/classes/model", "starts/mirror")
+    )
+    first, ours = (next(one for one in net.modules() if isinstance(one, Conv2d)) for net in (learned, start))
+    torch.testing.assert_close(ours.weight, first.weight, rtol=0, atol=0)
+    (line,) = [line for line in (tmp_path / "table.md").read_text(encoding="utf-8").split("\n") if "stage1" in line]
+    assert "| the trunk of classes |" in line
+
+
 def test_a_system_of_other_weights_is_measured_again(tmp_path: Path) -> None:
     carried_out(attempt_in(tmp_path))
     other, fine = (next((tmp_path / "runs" / name / "model").glob("*.safetensors")) for name in ("fine", "coarse"))
@@ -242,5 +284,8 @@ def test_a_missing_split_or_start_is_refused_before_anything_is_written(tmp_path
     started = Attempt(vgg, folder, DATA.split, DATA.splits, start=tmp_path)
     with refuses("starts from an ImageNet classifier", f"{tmp_path} has none"):
         carried_out(started)
+    mirror = Training("vgg", ("deconvnet_small_stage1", "deconvnet_small_stage2"), ("split=null", "init=none"))
+    with refuses("edges=hed", "--hed FILE"):  # which only the second stage needs
+        carried_out(attempt_in(folder, replace(vgg, trainings=(mirror,))))
     assert not folder.exists()
     assert module.RECORD == "reproduction.json"

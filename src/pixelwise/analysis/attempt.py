@@ -82,7 +82,7 @@ class Attempt:
                 start_of(training, self.folder, self.start, self.hed)
                 for recipe in training.recipes():
                     learned, _ = choose_samples(recipe, self.open_split, self.splits)
-                    refuse_without_windows(recipe, learned.label_spec)
+                    refuse_without_windows(recipe, learned.label_spec, self.hed)
         with RunFolder(self.folder).taken():
             if not path.is_file():
                 write_text(path, json.dumps(record, indent=1) + "\n")

@@ -40,6 +40,7 @@ def with_windows(
     recipe = plan.recipe
     if recipe.windows == "none":
         return plan
+    refuse_without_windows(recipe, plan.training.label_spec, hed)
     stage = _stage(recipe, hed)
     with create_accelerator(recipe.precision).main_process_first():
         index = index_windows(plan.training, stage, cache, workers=recipe.workers or 1, progress=progress)
@@ -48,26 +49,26 @@ def with_windows(
     return replace(plan, source=source)
 
 
-def refuse_without_windows(recipe: Recipe, spec: LabelSpec) -> None:
+def refuse_without_windows(recipe: Recipe, spec: LabelSpec, hed: Path | None) -> None:
     """Raise `InputError` where no image of a data set of these classes can have the windows of a recipe; reads none of them.
 
-    That is where OpenCV cannot propose, and where windows of one class find no class called background.
+    That is where OpenCV cannot propose, HED's weights are missing, or windows of one class find no class called background.
     """
-    if recipe.windows == "proposals":
-        edge_boxes_module()
     if recipe.windows == "objects":
         refuse_no_background(spec)
+    if recipe.windows == "proposals":
+        edge_boxes_module()  # or what to install
+        if recipe.edges == "hed" and hed is None:
+            raise InputError("edges=hed needs the network's trained weights: give their file by  --hed FILE")
 
 
 def _stage(recipe: Recipe, hed: Path | None) -> Stage:
     """What windows are drawn around, and the words that change whenever they would."""
     if recipe.windows == "objects":
         return Centred()
-    edge_boxes_module()  # or what to install
     propose, words = EdgeBoxes(), "gradient"
     if recipe.edges == "hed":
-        if hed is None:
-            raise InputError("edges=hed needs the network's trained weights: give their file by  --hed FILE")
+        assert hed is not None
         network = load_hed(hed)
         propose = EdgeBoxes(lambda image: edges_of(network.edges(image)))
         words = f"unweighed hed {hashlib.sha256(hed.read_bytes()).hexdigest()}"
