@@ -39,6 +39,7 @@ from pixelwise.models.facts import describe
 from pixelwise.models.folding import reestimate_statistics
 from pixelwise.models.precision import has_bfloat16
 from pixelwise.models.published import create_model
+from pixelwise.proposals.boxes import Proposals
 from pixelwise.proposals.edge_boxes import EdgeBoxes
 
 NETWORK, CLASSES = "deconvnet_vgg16", 21
@@ -102,18 +103,23 @@ def in_turns(
 
 def agreement(plain: WholeImage, images: Path) -> None:
     """Print the share of pixels with the same label, plain and in each fast way: of each picture, and of all."""
-    by_windows = ProposalWise(plain, EdgeBoxes())
-    fast = {precision: ProposalWise(plain.faster(precision), EdgeBoxes()) for precision in PRECISIONS}
+    fast = {precision: plain.faster(precision) for precision in PRECISIONS}
+    propose = EdgeBoxes()
     same, seen, pixels = dict.fromkeys(fast, 0), set[int](), 0
     for path in sorted(path for path in images.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES):
         image = read_image(path)
-        labels = by_windows(image).argmax(0)
-        own = {precision: int((network(image).argmax(0) == labels).sum()) for precision, network in fast.items()}
+        boxes = propose(image)  # once for every way
+        labels = _labels(plain, image, boxes)
+        own = {precision: int((_labels(network, image, boxes) == labels).sum()) for precision, network in fast.items()}
         print(f"{path.name}: {_agreeing({*np.unique(labels)}, own, labels.size)}")
         same = {precision: same[precision] + own[precision] for precision in fast}
         seen |= {*np.unique(labels)}
         pixels += labels.size
     print(f"all: {_agreeing(seen, same, pixels)}")
+
+
+def _labels(network: WholeImage, image: NDArray[np.uint8], boxes: Proposals) -> NDArray[np.intp]:
+    return ProposalWise(network, lambda _: boxes)(image).argmax(0)
 
 
 def _agreeing(classes: set[int], same: dict[str, int], pixels: int) -> str:
