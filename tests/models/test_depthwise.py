@@ -51,7 +51,26 @@ def test_in_bf16_they_are_as_near_as_rounding(kernel: int, stride: int, padding:
         assert (ours - exact).abs().max() < 0.02 * exact.abs().max()  # eight bits, and sums of some hundred of them
 
 
-def test_it_is_the_plain_layer_wherever_it_does_not_learn_in_bf16() -> None:
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), GEOMETRIES[:6])
+def test_in_32_bits_only_the_dilated_ones_learn_another_way(
+    kernel: int, stride: int, padding: int, dilation: int
+) -> None:
+    torch.manual_seed(0)
+    layer = DepthwiseConv2d(8, kernel, stride=stride, padding=padding, dilation=dilation)
+    plain = nn.Conv2d(8, 8, kernel, stride, padding, dilation, groups=8, bias=False)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 8, 16, 16, requires_grad=True)
+    out, wanted_out = layer(x), plain(x)
+    assert torch.equal(out, wanted_out)
+    assert ("_Depthwise" in type(out.grad_fn).__name__) == (dilation > 1)
+    gradient = torch.randn_like(out)
+    got = torch.autograd.grad(out, (x, layer.weight), gradient)
+    wanted = torch.autograd.grad(wanted_out, (x, plain.weight), gradient)
+    for ours, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_it_is_the_plain_layer_where_that_learns_fast_and_where_nothing_learns() -> None:
     torch.manual_seed(0)
     layer = DepthwiseConv2d(4, 5, stride=2)
     plain = nn.Conv2d(4, 4, 5, stride=2, groups=4, bias=False)
@@ -62,3 +81,5 @@ def test_it_is_the_plain_layer_wherever_it_does_not_learn_in_bf16() -> None:
         assert torch.equal(layer.eval()(x), plain(x))
         with torch.no_grad():
             assert torch.equal(layer.train()(x), plain(x))
+    dilated = DepthwiseConv2d(4, 3, dilation=2).eval()
+    assert "_Depthwise" not in type(dilated(x).grad_fn).__name__
